@@ -1,0 +1,1 @@
+"""Batches of clips to augmented batches, on the device."""

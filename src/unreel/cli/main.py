@@ -1,0 +1,80 @@
+"""The command ``unreel``: find the subcommand, run it, turn errors into messages and exit codes."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from unreel import __version__
+from unreel.errors import UnreelError
+
+COMMANDS = {
+    "doctor": ("doctor", "say what this machine has, what is missing and how to get it"),
+    "sample-data": ("sample_data", "make a small labelled set of videos to try everything on"),
+    "scan": ("scan", "list the videos of a folder in a catalog, and what cannot be used"),
+    "recipes": ("recipes", "list the recipes, or show one with every number"),
+    "pretrain": ("pretrain", "learn a representation from unlabelled video"),
+    "extract": ("extract", "turn videos into vectors with a trained encoder"),
+    "evaluate": ("evaluate", "measure a table of features: retrieval, k-NN, cycle tasks"),
+    "search": ("search", "find the videos most like a given one"),
+}
+"""Command -> (module of this package, what it does). Modules are imported only when their command is run."""
+
+EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        _print(_help())
+        return EXIT_OK if argv else EXIT_USAGE
+    if argv[0] == "--version":
+        _print(f"unreel {__version__}")
+        return EXIT_OK
+    if argv[0] not in COMMANDS:
+        _print(f"error: no command {argv[0]!r}; the commands are: {', '.join(COMMANDS)}", error=True)
+        return EXIT_USAGE
+    try:
+        module = importlib.import_module(f"unreel.cli.{COMMANDS[argv[0]][0]}")
+        module.main(argv[1:])
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_FAILURE
+    except UnreelError as error:
+        _print(f"error: {error}", error=True)
+        return EXIT_FAILURE
+    except ValueError as error:
+        _print(f"error: {error}", error=True)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        _print("interrupted", error=True)
+        return EXIT_INTERRUPTED
+    return EXIT_OK
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: unreel COMMAND ...",
+            "",
+            "Learn representations from unlabelled video and put them to use.",
+            "",
+            "commands, in the order of a first day:",
+            *lines,
+            "",
+            "`unreel COMMAND --help` explains one; `unreel --version` prints the version.",
+            "",
+            "example:",
+            "  unreel scan videos/ --out catalog.parquet",
+            "  unreel pretrain moco.small --data.catalog catalog.parquet --run runs/first",
+        ]
+    )
+
+
+def _print(text: str, *, error: bool = False) -> None:
+    print(text, file=sys.stderr if error else sys.stdout)  # noqa: T201 (this is where the program prints)

@@ -1,0 +1,136 @@
+"""Frozen dataclasses as configuration: to JSON and back, compared, and shown.
+
+A configuration is a tree of frozen dataclasses with plain leaves (numbers, strings, booleans, paths, tuples, None).
+Where a field is a union of dataclasses, each of them has a field whose annotation is a one-word ``Literal`` (such as
+``architecture: Literal["c3d"]``) by which JSON tells them apart.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+ConfigT = TypeVar("ConfigT")
+
+
+def config_to_dict(config: object) -> dict[str, Any]:
+    """Turn a configuration into plain dictionaries, lists and scalars, ready for JSON."""
+    assert dataclasses.is_dataclass(config)
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 (JSON is any value)
+    if dataclasses.is_dataclass(value):
+        return config_to_dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def config_from_dict(template: ConfigT, values: Mapping[str, Any], *, where: str = "") -> ConfigT:
+    """Overlay a configuration with values from JSON; the template gives types and whatever is not named.
+
+    Args:
+        template: an instance of the wanted configuration.
+        values: as `config_to_dict` returns them; fields may be missing.
+        where: dotted name of the template inside its parent, for messages.
+
+    Raises:
+        ValueError: a name is unknown or a value has the wrong type.
+    """
+    assert dataclasses.is_dataclass(template) and not isinstance(template, type)
+    hints = typing.get_type_hints(type(template))
+    known = {field.name for field in dataclasses.fields(template)}
+    changes: dict[str, Any] = {}
+    for name, value in values.items():
+        dotted = f"{where}.{name}" if where else name
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(
+                f"unknown setting {dotted!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {sorted(known)}")
+            )
+        changes[name] = _parse(hints[name], getattr(template, name), value, dotted)
+    return dataclasses.replace(template, **changes)
+
+
+def _parse(hint: Any, current: object, value: object, where: str) -> object:  # noqa: ANN401
+    if dataclasses.is_dataclass(current):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where} is a group of settings, got {value!r}")
+        return config_from_dict(_select_member(hint, current, value, where), value, where=where)
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(value)
+    if _accepts(hint, Path) and isinstance(value, str):
+        return Path(value)
+    if _accepts(hint, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not _matches(hint, value):
+        raise ValueError(f"{where} must be {_hint_name(hint)}, got {value!r}")
+    return value
+
+
+def _select_member(hint: Any, current: object, value: Mapping[str, Any], where: str) -> object:  # noqa: ANN401
+    """Pick, among a union's dataclasses, the one whose one-word Literal fields agree with the values."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return current
+    members = [member for member in typing.get_args(hint) if dataclasses.is_dataclass(member)]
+    for member in members:
+        tags = _tags(member)
+        if tags and all(value.get(name) == tag for name, tag in tags.items()):
+            return current if type(current) is member else typing.cast(type, member)()
+    known = [tag for member in members for tag in _tags(member).values()]
+    raise ValueError(f"{where} names none of the known kinds {known}: {dict(value)!r}")
+
+
+def _tags(member: Any) -> dict[str, str]:  # noqa: ANN401
+    hints = typing.get_type_hints(member)
+    one_word = {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
+    return {name: words[0] for name, words in one_word.items() if len(words) == 1}
+
+
+def _accepts(hint: Any, leaf: type) -> bool:  # noqa: ANN401
+    return hint is leaf or leaf in typing.get_args(hint)
+
+
+def _matches(hint: Any, value: object) -> bool:  # noqa: ANN401
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_matches(member, value) for member in typing.get_args(hint))
+    if hint is type(None) or hint is None:
+        return value is None
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _hint_name(hint: Any) -> str:  # noqa: ANN401
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(repr(word) for word in typing.get_args(hint))
+    return str(getattr(hint, "__name__", hint))
+
+
+def iterate_leaves(config: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield ``(dotted name, value)`` of every setting, depth first, in the order of declaration."""
+    assert dataclasses.is_dataclass(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        name = f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from iterate_leaves(value, prefix=f"{name}.")
+        else:
+            yield name, value
+
+
+def hash_config(config: object) -> str:
+    """Return 16 hexadecimal digits that change when any setting changes."""
+    text = json.dumps(config_to_dict(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

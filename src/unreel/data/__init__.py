@@ -1,0 +1,1 @@
+"""Folder of videos to batches of clips on the CPU."""

@@ -1,0 +1,235 @@
+"""Which frames of a video make a clip: integers in, integers out.
+
+Frames are numbered in the order they are shown, from 0. A clip of T frames with stride S spans ``(T - 1) * S + 1``
+frames. A video shorter than what is asked for is never refused here; `ShortVideo` says what is done instead, and
+``data.min_frames`` keeps short videos out of a training set altogether.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# N clips, T frames
+
+ShortVideo = Literal["shrink_stride", "loop", "repeat_last"]
+"""What happens when a clip does not fit into its video.
+
+``shrink_stride`` lowers the stride until the clip fits, down to 1, then repeats the last frame (METHODS A18);
+``loop`` starts again at frame 0; ``repeat_last`` keeps the stride and repeats the last frame.
+"""
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """The frames to decode.
+
+    Attributes:
+        frames_NT: int64, every number in [0, frames of the video).
+    """
+
+    frames_NT: NDArray[np.int64]
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips."""
+        return len(self.frames_NT)
+
+
+@dataclass(frozen=True)
+class ClipSampling(ABC):
+    """A rule that turns the length of a video into a `ClipPlan`."""
+
+    @property
+    @abstractmethod
+    def num_clips(self) -> int:
+        """Number of clips of every plan; 0 when it depends on the video."""
+
+    @abstractmethod
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
+        """Choose the frames of one video.
+
+        Args:
+            num_frames: length of the video in frames.
+            generator: the only source of chance; deterministic rules leave it alone.
+
+        Raises:
+            ValueError: the video has no frame.
+        """
+
+
+@dataclass(frozen=True)
+class RandomClips(ClipSampling):
+    """Clips that start anywhere, independently of each other.
+
+    Reference: CACL, section 4.1; two clips of a video are the views of instance discrimination.
+    """
+
+    count: int = 2
+    """Clips per video."""
+    num_frames: int = 16
+    """Frames per clip."""
+    frame_stride: int = 2
+    """Distance between two frames of a clip, in frames of the video."""
+    reserved_frames: int = 0
+    """Frames that must lie behind a start, when more than the clip spans (CACL's released code: 46)."""
+    short_video: ShortVideo = "loop"
+    """What to do when the clip does not fit."""
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips of every plan."""
+        return self.count
+
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
+        """Draw the starts uniformly among those at which the clip fits."""
+        stride = _fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
+        reserved = max(_span(self.num_frames, stride), min(self.reserved_frames, num_frames))
+        last_start = max(0, num_frames - reserved)
+        starts = generator.integers(0, last_start + 1, size=self.count)
+        return ClipPlan(_place(starts, num_frames, self.num_frames, stride, self.short_video))
+
+
+@dataclass(frozen=True)
+class UniformClips(ClipSampling):
+    """Clips spread evenly over the video, for testing.
+
+    The starts are ``linspace(0, F - T * S, count)``, truncated, as in the released code of CACL (METHODS 1.1).
+    """
+
+    count: int = 10
+    """Clips per video."""
+    num_frames: int = 16
+    """Frames per clip."""
+    frame_stride: int = 2
+    """Distance between two frames of a clip, in frames of the video."""
+    short_video: ShortVideo = "shrink_stride"
+    """What to do when the clip does not fit."""
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips of every plan."""
+        return self.count
+
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:  # noqa: ARG002
+        """Return the same clips every time."""
+        stride = _fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
+        last_start = max(0, num_frames - self.num_frames * stride)
+        starts = np.linspace(0, last_start, self.count).astype(np.int64)
+        return ClipPlan(_place(starts, num_frames, self.num_frames, stride, self.short_video))
+
+
+@dataclass(frozen=True)
+class FramePerPart(ClipSampling):
+    """One frame from each of L equal parts of a clip of M frames.
+
+    Training draws the clip and, within each part, the frame; testing spreads the clips evenly and takes the centres.
+    Where a part holds no whole frame, the nearest frame is taken, so short videos repeat frames.
+
+    Reference: CCL, sections 3.1 and 4.1; METHODS 4.1 and L4.
+    """
+
+    count: int = 1
+    """Clips per video."""
+    num_frames: int = 8
+    """L, frames per clip."""
+    span_frames: int = 64
+    """M, frames of the video that a clip covers; 0 covers the whole video."""
+    jitter: bool = True
+    """Whether clips and frames are drawn at random (training) or centred (testing)."""
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips of every plan."""
+        return self.count
+
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
+        """Choose one frame of every part."""
+        _check_length(num_frames)
+        span = min(self.span_frames or num_frames, num_frames)
+        last_start = num_frames - span
+        if self.jitter:
+            starts = generator.integers(0, last_start + 1, size=self.count)
+            within = generator.random((self.count, self.num_frames))
+        else:
+            starts = np.linspace(0, last_start, self.count).astype(np.int64)
+            within = np.full((self.count, self.num_frames), 0.5)
+        parts = (np.arange(self.num_frames) + within) * (span / self.num_frames)
+        return ClipPlan(starts[:, None] + np.minimum(parts.astype(np.int64), span - 1))
+
+
+@dataclass(frozen=True)
+class SegmentFrames(ClipSampling):
+    """One frame from each of N equal segments of the whole video, as TSN does.
+
+    Training draws ``i * avg + U{0..avg-1}`` with ``avg = F // N``; testing takes ``floor(i * F / N + F / (2 N))``
+    (METHODS 2.5). A video with fewer frames than segments repeats frames.
+    """
+
+    num_segments: int = 3
+    """N, segments and frames per video."""
+    jitter: bool = True
+    """Whether frames are drawn at random (training) or centred (testing)."""
+
+    @property
+    def num_clips(self) -> int:
+        """One clip that holds the frames of all segments."""
+        return 1
+
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
+        """Choose one frame of every segment."""
+        _check_length(num_frames)
+        segments = np.arange(self.num_segments, dtype=np.int64)
+        average = num_frames // self.num_segments
+        if self.jitter and average > 0:
+            frames = segments * average + generator.integers(0, average, size=self.num_segments)
+        else:
+            frames = (2 * segments + 1) * num_frames // (2 * self.num_segments)
+        return ClipPlan(np.minimum(frames, num_frames - 1)[None, :])
+
+
+@dataclass(frozen=True)
+class WholeVideo(ClipSampling):
+    """Every ``frame_stride``-th frame of the video as one clip, however long."""
+
+    frame_stride: int = 1
+    """Distance between two frames."""
+
+    @property
+    def num_clips(self) -> int:
+        """One clip."""
+        return 1
+
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:  # noqa: ARG002
+        """Return the frames from 0 on."""
+        _check_length(num_frames)
+        return ClipPlan(np.arange(0, num_frames, self.frame_stride, dtype=np.int64)[None, :])
+
+
+def _span(num_frames: int, stride: int) -> int:
+    return (num_frames - 1) * stride + 1
+
+
+def _check_length(num_frames: int) -> None:
+    if num_frames < 1:
+        raise ValueError(f"num_frames must be at least 1, got {num_frames}; a video without frames has no clip")
+
+
+def _fit_stride(video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo) -> int:
+    _check_length(video_frames)
+    if short_video != "shrink_stride":
+        return stride
+    while stride > 1 and _span(clip_frames, stride) > video_frames:
+        stride -= 1
+    return stride
+
+
+def _place(
+    starts_N: NDArray[np.int64], video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo
+) -> NDArray[np.int64]:
+    frames_NT = starts_N[:, None] + np.arange(clip_frames, dtype=np.int64)[None, :] * stride
+    if short_video == "loop":
+        return frames_NT % video_frames
+    return np.minimum(frames_NT, video_frames - 1)

@@ -1,0 +1,1 @@
+"""Turn features into published numbers."""

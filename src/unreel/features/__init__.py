@@ -1,0 +1,1 @@
+"""Encoder to feature table."""

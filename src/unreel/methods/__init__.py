@@ -1,0 +1,1 @@
+"""One paper or baseline per file."""

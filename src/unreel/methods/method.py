@@ -1,0 +1,64 @@
+"""What a method is to the training loop."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from unreel.data.batch import VideoBatch
+from unreel.data.clips import ClipSampling
+from unreel.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one forward pass gives the loop.
+
+    Attributes:
+        loss: scalar with gradient; its weights are already in it.
+        terms: every part of the loss and every diagnostic by name, scalars without gradient.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """One way to learn from video: how to look at a batch, what to compute, what to do after a step.
+
+    Concrete methods are final; they share parts (heads, queue, losses), not ancestors.
+    """
+
+    @property
+    @abstractmethod
+    def backbone(self) -> Backbone:
+        """The network that is exported when training ends."""
+
+    @abstractmethod
+    def make_views(self, batch: VideoBatch) -> Any:  # noqa: ANN401 (each method has its own views)
+        """Augment a batch on the device, without gradient; the result goes to `forward`."""
+
+    @abstractmethod
+    def forward(self, views: Any) -> StepOutput:  # noqa: ANN401
+        """Compute the loss of the views that `make_views` returned."""
+
+    @abstractmethod
+    def after_step(self, progress: float) -> None:
+        """Do what follows an optimiser step, such as moving a momentum encoder.
+
+        Args:
+            progress: share of the training that is done, in (0, 1].
+        """
+
+
+@dataclass(frozen=True)
+class MethodConfig(ABC):
+    """Settings of a method; each method's ``Config`` extends this with its own."""
+
+    clips: ClipSampling
+    """Which frames of a video the method wants."""
+
+    @abstractmethod
+    def build(self) -> Method:
+        """Build the method with fresh weights from torch's global generator."""

@@ -1,0 +1,1 @@
+"""Named full configurations, one file per paper."""

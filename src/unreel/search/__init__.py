@@ -1,0 +1,1 @@
+"""Feature table to nearest neighbours."""
