@@ -1,8 +1,8 @@
 """Frozen dataclasses as configuration: to JSON and back, compared, and shown.
 
-A configuration is a tree of frozen dataclasses with plain leaves (numbers, strings, booleans, paths, tuples, None).
-Where a field is a union of dataclasses, each of them has a field whose annotation is a one-word ``Literal`` (such as
-``architecture: Literal["c3d"]``) by which JSON tells them apart.
+A configuration is a tree of frozen dataclasses with plain leaves (numbers, strings, booleans, paths, tuples,
+None). Where a field is a union of dataclasses, each of them has a field whose annotation is a one-word
+``Literal`` (such as ``architecture: Literal["c3d"]``) by which JSON tells them apart.
 """
 
 import dataclasses
@@ -45,7 +45,8 @@ def config_from_dict(template: ConfigT, values: Mapping[str, Any], *, where: str
     Raises:
         ValueError: a name is unknown or a value has the wrong type.
     """
-    assert dataclasses.is_dataclass(template) and not isinstance(template, type)
+    assert dataclasses.is_dataclass(template)
+    assert not isinstance(template, type)
     hints = typing.get_type_hints(type(template))
     known = {field.name for field in dataclasses.fields(template)}
     changes: dict[str, Any] = {}
@@ -53,9 +54,8 @@ def config_from_dict(template: ConfigT, values: Mapping[str, Any], *, where: str
         dotted = f"{where}.{name}" if where else name
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(
-                f"unknown setting {dotted!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {sorted(known)}")
-            )
+            remedy = f"did you mean {close[0]!r}?" if close else f"known: {sorted(known)}"
+            raise ValueError(f"unknown setting {dotted!r}; {remedy}")
         changes[name] = _parse(hints[name], getattr(template, name), value, dotted)
     return dataclasses.replace(template, **changes)
 
@@ -90,9 +90,9 @@ def _select_member(hint: Any, current: object, value: Mapping[str, Any], where: 
 
 
 def _tags(member: Any) -> dict[str, str]:  # noqa: ANN401
-    hints = typing.get_type_hints(member)
-    one_word = {name: typing.get_args(hint) for name, hint in hints.items() if typing.get_origin(hint) is typing.Literal}
-    return {name: words[0] for name, words in one_word.items() if len(words) == 1}
+    hints = typing.get_type_hints(member).items()
+    words = {name: typing.get_args(hint) for name, hint in hints if typing.get_origin(hint) is typing.Literal}
+    return {name: known[0] for name, known in words.items() if len(known) == 1}
 
 
 def _accepts(hint: Any, leaf: type) -> bool:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""What differs when several processes train one model; with one process, every function here is the identity."""
+"""What differs when several processes train one model; with one, every function here is the identity."""
 
 import os
 from dataclasses import dataclass
@@ -59,8 +59,8 @@ def start_process_group(rank: Rank, device: torch.device, *, timeout_sec: float 
         return
     if "MASTER_ADDR" not in os.environ:
         raise ValueError(
-            f"{rank.world_size} processes but MASTER_ADDR is not set; start with `torchrun`, or set MASTER_ADDR and "
-            "MASTER_PORT to the first node's address and a free port"
+            f"{rank.world_size} processes but MASTER_ADDR is not set; start with `torchrun`, or set "
+            "MASTER_ADDR and MASTER_PORT to the first node's address and a free port"
         )
     os.environ.setdefault("MASTER_PORT", "29500")
     dist.init_process_group(
@@ -112,7 +112,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     if world_size() == 1:
         return rows
     if rows.requires_grad:
-        gathered: Tensor = _GatherWithGradient.apply(rows)
+        gathered: Tensor = _GatherWithGradient.apply(rows)  # type: ignore[no-untyped-call]
         return gathered
     parts = [torch.empty_like(rows) for _ in range(world_size())]
     dist.all_gather(parts, rows.contiguous())
@@ -129,7 +129,7 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def gather_objects(item: ItemT) -> list[ItemT]:
-    """Collect one Python object from every process, in order of rank. The objects are our own, never a file's."""
+    """Collect one Python object of our own, never a file's, from every process, in order of rank."""
     if world_size() == 1:
         return [item]
     items: list[Any] = [None] * world_size()

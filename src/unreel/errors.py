@@ -2,7 +2,7 @@
 
 
 class UnreelError(Exception):
-    """Anything that stops a command for a reason outside the program: data, files, weights, a diverged run."""
+    """What stops a command for a reason outside the program: data, files, weights, a diverged run."""
 
 
 class VideoError(UnreelError):

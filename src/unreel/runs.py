@@ -92,13 +92,14 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """Return the checkout's commit, marked ``+changes`` when files differ from it; empty outside a checkout."""
+    """Return the checkout's commit, marked ``+changes`` when files differ from it; empty elsewhere."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return ""
     try:
         commit = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=10,

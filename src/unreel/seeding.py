@@ -1,7 +1,8 @@
 """Random draws as functions of what they are for, never of when or where they happen.
 
-``derive_key(seed, "clip", epoch, video)`` names a stream of random numbers. The same parts give the same stream in
-every process and on every machine, so neither the number of workers nor an interruption can change a run.
+``derive_key(seed, "clip", epoch, video)`` names a stream of random numbers. The same parts give the same
+stream in every process and on every machine, so neither the number of workers nor an interruption can change a
+run.
 """
 
 import hashlib
@@ -43,8 +44,9 @@ def build_generator(*parts: int | str) -> np.random.Generator:
 class RowGenerator:
     """Draw for a whole batch at once, one independent stream per row.
 
-    Row ``b`` of every draw depends on ``keys[b]`` and on how many draws came before, on nothing else: a clip is
-    augmented alike whatever batch it is in. Numbers come from the SplitMix64 sequence that starts at a mix of the key.
+    Row ``b`` of every draw depends on ``keys[b]`` and on how many draws came before, on nothing else: a clip
+    is augmented alike whatever batch it is in. Numbers come from the SplitMix64 sequence that starts at a mix
+    of the key.
 
     Args:
         keys: one integer in [0, 2**63) per row, most often from `derive_key`.
@@ -65,7 +67,7 @@ class RowGenerator:
         return fork
 
     def repeat(self, num_copies: int) -> "RowGenerator":
-        """Return ``num_copies`` independent streams per row: row ``b``, copy ``c`` becomes row ``b * num_copies + c``."""
+        """Return ``num_copies`` independent streams per row: row ``b`` becomes rows ``b * num_copies`` and on."""
         fork = RowGenerator([])
         copies = _mix(np.arange(1, num_copies + 1, dtype=np.uint64))
         fork._state = _mix(self._state[:, None] ^ copies[None, :]).reshape(-1)

@@ -1,6 +1,7 @@
 """The command ``unreel``: find the subcommand, run it, turn errors into messages and exit codes."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -41,18 +42,25 @@ def run(argv: Sequence[str]) -> int:
     try:
         module = importlib.import_module(f"unreel.cli.{COMMANDS[argv[0]][0]}")
         module.main(argv[1:])
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_FAILURE
-    except UnreelError as error:
-        _print(f"error: {error}", error=True)
-        return EXIT_FAILURE
-    except ValueError as error:
-        _print(f"error: {error}", error=True)
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        _print("interrupted", error=True)
-        return EXIT_INTERRUPTED
+        sys.stdout.flush()
+    except (SystemExit, KeyboardInterrupt, UnreelError, OSError, ValueError) as stop:
+        return _explain(stop)
     return EXIT_OK
+
+
+def _explain(stop: BaseException) -> int:
+    """Say why a command stopped and return the exit code; other exceptions are bugs and keep their traceback."""
+    if isinstance(stop, SystemExit):
+        return stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_FAILURE
+    if isinstance(stop, BrokenPipeError):
+        # The reader, such as `head`, has seen enough; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    interrupted = isinstance(stop, KeyboardInterrupt)
+    _print("interrupted" if interrupted else f"error: {stop}", error=True)
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_USAGE if isinstance(stop, ValueError) else EXIT_FAILURE
 
 
 def _help() -> str:
@@ -77,4 +85,4 @@ def _help() -> str:
 
 
 def _print(text: str, *, error: bool = False) -> None:
-    print(text, file=sys.stderr if error else sys.stdout)  # noqa: T201 (this is where the program prints)
+    print(text, file=sys.stderr if error else sys.stdout)

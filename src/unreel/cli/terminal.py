@@ -15,6 +15,7 @@ from rich.table import Table
 ArgumentsT = TypeVar("ArgumentsT")
 
 _SECONDS_BETWEEN_LINES = 10.0
+_TIME_UNITS = (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))
 
 
 def parse_arguments(
@@ -120,7 +121,7 @@ class ProgressBar:
 def format_duration(seconds: float) -> str:
     """Write a time span as a person would: ``42 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
     whole = round(seconds)
-    for unit, size, smaller, smaller_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+    for unit, size, smaller, smaller_size in _TIME_UNITS:
         if whole >= size:
             return f"{whole // size} {unit} {whole % size // smaller_size} {smaller}"
     return f"{whole} s" if seconds >= 10 or whole == seconds else f"{seconds:.1f} s"
@@ -129,7 +130,9 @@ def format_duration(seconds: float) -> str:
 def print_summary(title: str, rows: Mapping[str, object], *, next_steps: Sequence[str] = ()) -> None:
     """Close a command: what was done and skipped, and which command comes next."""
     console = Console(soft_wrap=True)
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2))
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2)
+    )
     for name, value in rows.items():
         table.add_row(name, str(value))
     console.print(table)

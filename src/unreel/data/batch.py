@@ -25,12 +25,13 @@ class VideoBatch:
     """Clips of B different videos, as decoded.
 
     Attributes:
-        frames_BNTHWC: uint8 RGB. Videos smaller than the largest of the batch are padded with zeros below and right.
+        frames_BNTHWC: uint8 RGB. Videos smaller than the largest of the batch are padded with zeros below and
+            on the right.
         sizes_B2: int64, height and width in pixels of the part that is picture.
         video_index_B: int64, row of each video in the catalog; tells one video from another.
         frame_index_BNT: int64, which frames of the video these are.
-        keys_B: int64 in [0, 2**63), a random key per row for everything that is drawn later (augmentation, ...); a
-            function of seed, epoch and video alone.
+        keys_B: int64 in [0, 2**63), a random key per row for everything that is drawn later (augmentation,
+            ...); a function of seed, epoch and video alone.
         rejections: videos that failed while the batch was read and were replaced.
     """
 
@@ -49,7 +50,7 @@ class VideoBatch:
         return RowGenerator(np.asarray(self.keys_B.cpu())).fork(purpose)
 
     def to(self, device: torch.device) -> "VideoBatch":
-        """Move the pictures to the device; the small index tensors stay where they are, except ``video_index_B``."""
+        """Move the pictures and ``video_index_B`` to the device; the other small tensors stay."""
         return dataclasses.replace(
             self,
             frames_BNTHWC=self.frames_BNTHWC.to(device, non_blocking=True),

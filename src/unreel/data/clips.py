@@ -1,8 +1,8 @@
 """Which frames of a video make a clip: integers in, integers out.
 
-Frames are numbered in the order they are shown, from 0. A clip of T frames with stride S spans ``(T - 1) * S + 1``
-frames. A video shorter than what is asked for is never refused here; `ShortVideo` says what is done instead, and
-``data.min_frames`` keeps short videos out of a training set altogether.
+Frames are numbered in the order they are shown, from 0. A clip of T frames with stride S spans
+``(T - 1) * S + 1`` frames. A video shorter than what is asked for is never refused here; `ShortVideo` says
+what is done instead, and ``data.min_frames`` keeps short videos out of a training set altogether.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 ShortVideo = Literal["shrink_stride", "loop", "repeat_last"]
 """What happens when a clip does not fit into its video.
 
-``shrink_stride`` lowers the stride until the clip fits, down to 1, then repeats the last frame (METHODS A18);
+``shrink_stride`` lowers the stride until the clip fits, down to 1, then repeats the last frame (A18);
 ``loop`` starts again at frame 0; ``repeat_last`` keeps the stride and repeats the last frame.
 """
 
@@ -96,7 +96,7 @@ class RandomClips(ClipSampling):
 class UniformClips(ClipSampling):
     """Clips spread evenly over the video, for testing.
 
-    The starts are ``linspace(0, F - T * S, count)``, truncated, as in the released code of CACL (METHODS 1.1).
+    The starts are ``linspace(0, F - T * S, count)``, truncated, as in the released code of CACL.
     """
 
     count: int = 10
@@ -113,7 +113,7 @@ class UniformClips(ClipSampling):
         """Number of clips of every plan."""
         return self.count
 
-    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:  # noqa: ARG002
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Return the same clips every time."""
         stride = _fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
         last_start = max(0, num_frames - self.num_frames * stride)
@@ -125,10 +125,10 @@ class UniformClips(ClipSampling):
 class FramePerPart(ClipSampling):
     """One frame from each of L equal parts of a clip of M frames.
 
-    Training draws the clip and, within each part, the frame; testing spreads the clips evenly and takes the centres.
-    Where a part holds no whole frame, the nearest frame is taken, so short videos repeat frames.
+    Training draws the clip and, within each part, the frame; testing spreads the clips evenly and takes the
+    centres. Where a part holds no whole frame, the nearest frame is taken, so short videos repeat frames.
 
-    Reference: CCL, sections 3.1 and 4.1; METHODS 4.1 and L4.
+    Reference: CCL, sections 3.1 and 4.1; decision L4.
     """
 
     count: int = 1
@@ -164,8 +164,10 @@ class FramePerPart(ClipSampling):
 class SegmentFrames(ClipSampling):
     """One frame from each of N equal segments of the whole video, as TSN does.
 
-    Training draws ``i * avg + U{0..avg-1}`` with ``avg = F // N``; testing takes ``floor(i * F / N + F / (2 N))``
-    (METHODS 2.5). A video with fewer frames than segments repeats frames.
+    Training draws ``i * avg + U{0..avg-1}`` with ``avg = F // N``; testing takes
+    ``floor(i * F / N + F / (2 N))``. A video with fewer frames than segments repeats frames.
+
+    Reference: Wang et al., Temporal Segment Networks, 2016, section 3.1.
     """
 
     num_segments: int = 3
@@ -202,7 +204,7 @@ class WholeVideo(ClipSampling):
         """One clip."""
         return 1
 
-    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:  # noqa: ARG002
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Return the frames from 0 on."""
         _check_length(num_frames)
         return ClipPlan(np.arange(0, num_frames, self.frame_stride, dtype=np.int64)[None, :])
@@ -214,7 +216,9 @@ def _span(num_frames: int, stride: int) -> int:
 
 def _check_length(num_frames: int) -> None:
     if num_frames < 1:
-        raise ValueError(f"num_frames must be at least 1, got {num_frames}; a video without frames has no clip")
+        raise ValueError(
+            f"num_frames must be at least 1, got {num_frames}: a video without frames has no clip"
+        )
 
 
 def _fit_stride(video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo) -> int:
@@ -229,7 +233,7 @@ def _fit_stride(video_frames: int, clip_frames: int, stride: int, short_video: S
 def _place(
     starts_N: NDArray[np.int64], video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo
 ) -> NDArray[np.int64]:
-    frames_NT = starts_N[:, None] + np.arange(clip_frames, dtype=np.int64)[None, :] * stride
-    if short_video == "loop":
-        return frames_NT % video_frames
-    return np.minimum(frames_NT, video_frames - 1)
+    frames_NT: NDArray[np.int64] = (
+        starts_N[:, None] + np.arange(clip_frames, dtype=np.int64)[None, :] * stride
+    )
+    return frames_NT % video_frames if short_video == "loop" else np.minimum(frames_NT, video_frames - 1)

@@ -1,0 +1,52 @@
+# `make` lists the targets. Two commands set up everything on a fresh machine: `make demo`, `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Two workers of one thread each fill two cores; more cores take more workers.
+TEST_WORKERS ?= 2
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check test test-all bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "variables: VENV=$(VENV) PYTHON=$(PYTHON) TEST_WORKERS=$(TEST_WORKERS) DEMO_ARGS BENCH_ARGS"
+
+install: $(INSTALLED) ## create the virtual environment VENV and install unreel with its developer tools
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unreel needs Python 3.11 or later, PYTHON=$(PYTHON) is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## make sample videos, pre-train, extract, evaluate, search; prints a table (minutes)
+	$(BIN)/python examples/demo.py $(DEMO_ARGS)
+
+check: install ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: check ## check, then the tests that need neither a GPU nor much patience, with coverage
+	$(PYTEST) -m "not slow and not gpu" --cov --cov-report=term
+
+test-all: check ## everything that this machine can run: slow tests too, and GPU tests when there is one
+	@filter=$$($(BIN)/python -c 'import torch; print("" if torch.cuda.is_available() else "not gpu")') && \
+	  set -x && $(PYTEST) -m "$$filter" --cov --cov-report=term
+
+bench: install ## speed against other decoders; BENCH_ARGS goes to the script
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/python benchmarks/decode.py $(BENCH_ARGS)
+
+docs: install ## run the code blocks of the documentation and check its links
+	$(PYTEST) tests/test_docs.py
+
+clean: ## remove what was built and measured, keep the virtual environment
+	rm -rf build dist demo htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
