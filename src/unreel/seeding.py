@@ -1,8 +1,8 @@
 """Random draws as functions of what they are for, never of when or where they happen.
 
 ``derive_key(seed, "clip", epoch, video)`` names a stream of random numbers. The same parts give the same
-stream in every process and on every machine, so neither the number of workers nor an interruption can change a
-run.
+stream in every process and on every machine, so neither the number of workers nor an interruption can change
+a run.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ class RowGenerator:
         return fork
 
     def repeat(self, num_copies: int) -> "RowGenerator":
-        """Return ``num_copies`` independent streams per row: row ``b`` becomes rows ``b * num_copies`` and on."""
+        """Return ``num_copies`` independent streams per row, those of one row side by side."""
         fork = RowGenerator([])
         copies = _mix(np.arange(1, num_copies + 1, dtype=np.uint64))
         fork._state = _mix(self._state[:, None] ^ copies[None, :]).reshape(-1)

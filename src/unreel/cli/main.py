@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _explain(stop: BaseException) -> int:
-    """Say why a command stopped and return the exit code; other exceptions are bugs and keep their traceback."""
+    """Say why a command stopped and return the exit code; any other exception is a bug and shows itself."""
     if isinstance(stop, SystemExit):
         return stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_FAILURE
     if isinstance(stop, BrokenPipeError):
