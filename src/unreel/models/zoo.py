@@ -1,0 +1,54 @@
+"""All backbones by name.
+
+A new backbone is one file with a network and its configuration, one member of `BackboneConfig` and one line of
+`BACKBONES`.
+"""
+
+import difflib
+
+from unreel.models.backbone import Backbone
+from unreel.models.c3d import C3DConfig
+from unreel.models.r3d_plus1 import R3DPlus1Config
+from unreel.models.resnet2d import ResNetConfig
+from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
+
+BackboneConfig = C3DConfig | R3DConfig | R2Plus1DConfig | R3DPlus1Config | ResNetConfig
+"""Settings of any backbone; JSON and the command line tell them apart by ``architecture``."""
+
+BACKBONES: dict[str, BackboneConfig] = {
+    "c3d": C3DConfig(),
+    "r3d_10": R3DConfig(depth=10),
+    "r3d_18": R3DConfig(depth=18),
+    "r3d_34": R3DConfig(depth=34),
+    "r3d_18_torchvision": R3DConfig(depth=18, init="kaiming"),
+    "r2plus1d_10": R2Plus1DConfig(depth=10),
+    "r2plus1d_18": R2Plus1DConfig(depth=18),
+    "r2plus1d_34": R2Plus1DConfig(depth=34),
+    "r2plus1d_18_torchvision": R2Plus1DConfig(depth=18, factorization="torchvision", init="kaiming"),
+    "r3d_plus1_18": R3DPlus1Config(),
+    "resnet_18": ResNetConfig(depth=18),
+    "resnet_50": ResNetConfig(depth=50),
+}
+"""Published networks at full width, by short name."""
+
+
+def find_backbone(name: str) -> BackboneConfig:
+    """Return the configuration with a short name.
+
+    Raises:
+        ValueError: there is no such name; the message has close ones and all of them.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    close = difflib.get_close_matches(name.lower(), BACKBONES, n=3)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise ValueError(f"no backbone is called {name!r}; {hint}Known: {', '.join(BACKBONES)}")
+
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """Build a backbone with fresh weights from torch's global generator.
+
+    Raises:
+        ValueError: a setting has no meaning, such as a width of 0.
+    """
+    return config.build()
