@@ -61,31 +61,45 @@ def config_from_dict(template: ConfigT, values: Mapping[str, Any], *, where: str
 
 
 def _parse(hint: Any, current: object, value: object, where: str) -> object:  # noqa: ANN401
-    if dataclasses.is_dataclass(current):
+    members = _members(hint)
+    if value is None and type(None) in members:
+        return None
+    groups = [member for member in members if dataclasses.is_dataclass(member)]
+    if groups:
         if not isinstance(value, Mapping):
             raise ValueError(f"{where} is a group of settings, got {value!r}")
-        return config_from_dict(_select_member(hint, current, value, where), value, where=where)
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
-        return tuple(value)
-    if _accepts(hint, Path) and isinstance(value, str):
+        return config_from_dict(_select_group(groups, current, value, where), value, where=where)
+    if isinstance(value, list) and (
+        tuples := [member for member in members if typing.get_origin(member) is tuple]
+    ):
+        return _parse_tuple(tuples[0], value, where)
+    if Path in members and isinstance(value, str):
         return Path(value)
-    if _accepts(hint, float) and isinstance(value, int) and not isinstance(value, bool):
+    if float in members and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not _matches(hint, value):
         raise ValueError(f"{where} must be {_hint_name(hint)}, got {value!r}")
     return value
 
 
-def _select_member(hint: Any, current: object, value: Mapping[str, Any], where: str) -> object:  # noqa: ANN401
+def _parse_tuple(hint: Any, values: list[object], where: str) -> tuple[object, ...]:  # noqa: ANN401
+    items = typing.get_args(hint)
+    if items[-1] is Ellipsis:
+        items = (items[0],) * len(values)
+    if len(items) != len(values):
+        raise ValueError(f"{where} takes {len(items)} values, got {values!r}")
+    return tuple(_parse(item, None, value, where) for item, value in zip(items, values, strict=True))
+
+
+def _select_group(groups: list[Any], current: object, value: Mapping[str, Any], where: str) -> object:
     """Pick, among a union's dataclasses, the one whose one-word Literal fields agree with the values."""
-    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
-        return current
-    members = [member for member in typing.get_args(hint) if dataclasses.is_dataclass(member)]
-    for member in members:
-        tags = _tags(member)
+    if len(groups) == 1:
+        return groups[0]() if current is None else current
+    for group in groups:
+        tags = _tags(group)
         if tags and all(value.get(name) == tag for name, tag in tags.items()):
-            return current if type(current) is member else typing.cast(type, member)()
-    known = [tag for member in members for tag in _tags(member).values()]
+            return current if type(current) is group else group()
+    known = [tag for group in groups for tag in _tags(group).values()]
     raise ValueError(f"{where} names none of the known kinds {known}: {dict(value)!r}")
 
 
@@ -95,18 +109,20 @@ def _tags(member: Any) -> dict[str, str]:  # noqa: ANN401
     return {name: known[0] for name, known in words.items() if len(known) == 1}
 
 
-def _accepts(hint: Any, leaf: type) -> bool:  # noqa: ANN401
-    return hint is leaf or leaf in typing.get_args(hint)
+def _members(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """Return the members of a union, or the one type that the annotation is."""
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
 
 
 def _matches(hint: Any, value: object) -> bool:  # noqa: ANN401
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return value in typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_matches(member, value) for member in typing.get_args(hint))
-    if hint is type(None) or hint is None:
-        return value is None
+    if len(_members(hint)) > 1:
+        return any(_matches(member, value) for member in _members(hint))
+    if origin is tuple:
+        return isinstance(value, tuple)
     if hint in (int, float) and isinstance(value, bool):
         return False
     return not isinstance(hint, type) or isinstance(value, hint)

@@ -45,7 +45,7 @@ class ClipSampling(ABC):
     @property
     @abstractmethod
     def num_clips(self) -> int:
-        """Number of clips of every plan; 0 when it depends on the video."""
+        """Number of clips of every plan."""
 
     @abstractmethod
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
@@ -78,6 +78,10 @@ class RandomClips(ClipSampling):
     short_video: ShortVideo = "loop"
     """What to do when the clip does not fit."""
 
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "count", "num_frames", "frame_stride")
+        _require_at_least(0, self, "reserved_frames")
+
     @property
     def num_clips(self) -> int:
         """Number of clips of every plan."""
@@ -96,7 +100,8 @@ class RandomClips(ClipSampling):
 class UniformClips(ClipSampling):
     """Clips spread evenly over the video, for testing.
 
-    The starts are ``linspace(0, F - T * S, count)``, truncated, as in the released code of CACL.
+    The starts are ``linspace(0, F - T * S, count)``, truncated, as in the released code of CACL; a single
+    clip starts at frame 0.
     """
 
     count: int = 10
@@ -108,6 +113,9 @@ class UniformClips(ClipSampling):
     short_video: ShortVideo = "shrink_stride"
     """What to do when the clip does not fit."""
 
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "count", "num_frames", "frame_stride")
+
     @property
     def num_clips(self) -> int:
         """Number of clips of every plan."""
@@ -117,7 +125,7 @@ class UniformClips(ClipSampling):
         """Return the same clips every time."""
         stride = _fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
         last_start = max(0, num_frames - self.num_frames * stride)
-        starts = np.linspace(0, last_start, self.count).astype(np.int64)
+        starts = _spread(last_start, self.count)
         return ClipPlan(_place(starts, num_frames, self.num_frames, stride, self.short_video))
 
 
@@ -140,6 +148,10 @@ class FramePerPart(ClipSampling):
     jitter: bool = True
     """Whether clips and frames are drawn at random (training) or centred (testing)."""
 
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "count", "num_frames")
+        _require_at_least(0, self, "span_frames")
+
     @property
     def num_clips(self) -> int:
         """Number of clips of every plan."""
@@ -154,7 +166,7 @@ class FramePerPart(ClipSampling):
             starts = generator.integers(0, last_start + 1, size=self.count)
             within = generator.random((self.count, self.num_frames))
         else:
-            starts = np.linspace(0, last_start, self.count).astype(np.int64)
+            starts = _spread(last_start, self.count)
             within = np.full((self.count, self.num_frames), 0.5)
         parts = (np.arange(self.num_frames) + within) * (span / self.num_frames)
         return ClipPlan(starts[:, None] + np.minimum(parts.astype(np.int64), span - 1))
@@ -174,6 +186,9 @@ class SegmentFrames(ClipSampling):
     """N, segments and frames per video."""
     jitter: bool = True
     """Whether frames are drawn at random (training) or centred (testing)."""
+
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "num_segments")
 
     @property
     def num_clips(self) -> int:
@@ -199,6 +214,9 @@ class WholeVideo(ClipSampling):
     frame_stride: int = 1
     """Distance between two frames."""
 
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "frame_stride")
+
     @property
     def num_clips(self) -> int:
         """One clip."""
@@ -212,6 +230,17 @@ class WholeVideo(ClipSampling):
 
 def _span(num_frames: int, stride: int) -> int:
     return (num_frames - 1) * stride + 1
+
+
+def _spread(last_start: int, count: int) -> NDArray[np.int64]:
+    """Return ``linspace(0, last_start, count)`` rounded down, without floating point."""
+    return np.arange(count, dtype=np.int64) * last_start // max(count - 1, 1)
+
+
+def _require_at_least(minimum: int, sampling: ClipSampling, *names: str) -> None:
+    for name in names:
+        if getattr(sampling, name) < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, got {getattr(sampling, name)}")
 
 
 def _check_length(num_frames: int) -> None:
