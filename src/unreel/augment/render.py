@@ -1,0 +1,113 @@
+"""Carry out what was drawn for each clip: resample, then change colours.
+
+On an accelerator the whole batch is one step of each kind. On the CPU clips are taken one by one, so that
+the work on a clip stays in the cache and a clip that is only cut out costs no multiplication.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unreel.augment.blur import blur_matrices
+from unreel.augment.color import ColorMap, apply_color, fit_to_bytes
+from unreel.augment.spatial import AxisMap, gather_clips, resample_batch, resample_clip, slice_clip
+
+# B clips, T frames, H W pixels in, O P pixels out (rows, columns), C channels, K taps
+
+
+class Resampler:
+    """Crop, resize, flip and blur of every clip of a batch.
+
+    Args:
+        rows: where output rows come from.
+        cols: where output columns come from.
+        size_px: side of the output.
+        taps_BK: blur kernels from `gaussian_taps`; None when no clip is blurred.
+    """
+
+    def __init__(
+        self, rows: AxisMap, cols: AxisMap, size_px: int, taps_BK: NDArray[np.float64] | None = None
+    ) -> None:
+        self._rows, self._cols, self._size_px, self._taps_BK = rows, cols, size_px, taps_BK
+        is_sharp_B = np.True_ if taps_BK is None else taps_BK[:, 0] == 1.0
+        self.is_slice_B: NDArray[np.bool_] = rows.is_slice & cols.is_slice & is_sharp_B
+        """Which clips are only cut out."""
+
+    def resample_together(self, frames_BTHWC: Tensor) -> Tensor:
+        """Resample the whole batch in one step.
+
+        Returns:
+            Float32 (B, C, T, O, P), on the scale of the frames; not always contiguous.
+        """
+        if self.is_slice_B.all():
+            return gather_clips(frames_BTHWC, self._rows, self._cols, self._size_px)
+        return resample_batch(frames_BTHWC, *self._matrices(frames_BTHWC))
+
+    def resample_each(self, frames_BTHWC: Tensor) -> Iterator[Tensor]:
+        """Resample clip by clip, on the CPU.
+
+        Yields:
+            Float32 (C, T, O, P), contiguous, on the scale of the frames.
+        """
+        rows_BOH, cols_BPW = (None, None) if self.is_slice_B.all() else self._matrices(frames_BTHWC)
+        for clip, frames_THWC in enumerate(frames_BTHWC):
+            if self.is_slice_B[clip] or rows_BOH is None or cols_BPW is None:
+                top, left = int(self._rows.first[clip]), int(self._cols.first[clip])
+                is_flipped = bool(self._cols.is_reversed_B[clip])
+                yield slice_clip(frames_THWC, top, left, self._size_px, is_flipped=is_flipped)
+            else:
+                yield resample_clip(frames_THWC, rows_BOH[clip], cols_BPW[clip])
+
+    def _matrices(self, frames_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
+        (height, width), device = frames_BTHWC.shape[2:4], frames_BTHWC.device
+        rows_BOH = self._rows.matrices(self._size_px, height, device)
+        cols_BPW = self._cols.matrices(self._size_px, width, device)
+        if self._taps_BK is None:
+            return rows_BOH, cols_BPW
+        taps_BK = torch.from_numpy(self._taps_BK.astype(np.float32)).to(device, non_blocking=True)
+        blur_BOO = blur_matrices(taps_BK, self._size_px)
+        return torch.bmm(blur_BOO, rows_BOH), torch.bmm(blur_BOO, cols_BPW)
+
+
+def render_clips(
+    frames_BTHWC: Tensor,
+    resampler: Resampler,
+    color: ColorMap,
+    *,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    size_px: int,
+) -> Tensor:
+    """Resample, change colours, clamp to [0, 1] and normalise.
+
+    Args:
+        frames_BTHWC: uint8 RGB.
+        resampler: from where each pixel comes.
+        color: what happens to its colour.
+        mean: subtracted from red, green and blue on the scale [0, 1].
+        std: divides red, green and blue after that.
+        size_px: side of the output, the resampler's.
+
+    Returns:
+        Float32 (B, C, T, size_px, size_px), contiguous, without gradient.
+    """
+    num_clips, num_frames, _, _, channels = frames_BTHWC.shape
+    color = fit_to_bytes(color, mean=mean, std=std)
+    out_BCTHW = torch.empty(
+        (num_clips, channels, num_frames, size_px, size_px), dtype=torch.float32, device=frames_BTHWC.device
+    )
+    out_BCN = out_BCTHW.view(num_clips, channels, -1)
+    with torch.no_grad(), torch.autocast(frames_BTHWC.device.type, enabled=False):
+        if frames_BTHWC.device.type == "cpu":
+            for clip, pixels_CTHW in enumerate(resampler.resample_each(frames_BTHWC)):
+                one = slice(clip, clip + 1)
+                apply_color(pixels_CTHW.view(1, channels, -1), color[one], out_BCN[one])
+        else:
+            pixels_BCTHW = resampler.resample_together(frames_BTHWC)
+            apply_color(pixels_BCTHW.reshape(num_clips, channels, -1), color, out_BCN)
+        for channel, (shift, scale) in enumerate(zip(mean, std, strict=True)):
+            out_BCN[:, channel].clamp_((0.0 - shift) / scale, (1.0 - shift) / scale)
+    return out_BCTHW
