@@ -18,8 +18,8 @@ class C3D(Backbone):
     """Convolutions of 3x3x3 with four max-poolings between them; 512 features, 27 661 440 parameters.
 
     A clip of 16 frames and 112x112 pixels gives a map of 512 x 2 x 7 x 7: time is divided by 8, space by 16.
-    Every convolution has a bias and is followed by batch normalisation and ReLU; weights start as PyTorch draws
-    them.
+    Every convolution has a bias and is followed by batch normalisation and ReLU; weights start as PyTorch
+    draws them.
 
     Reference: Tran et al., 2015, with the batch normalisation of CACL's released code.
     """

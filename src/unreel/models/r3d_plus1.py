@@ -19,7 +19,7 @@ class R3DPlus1(Backbone):
 
     512 features, 11 963 968 parameters. A clip of T frames and 112x112 pixels gives maps of 512 x T x 7 x 7
     after res5 and after conv6. The 1xkxk convolutions run as 2D convolutions on the frames, which is the same
-    arithmetic (batch normalisation included) and lets weights of a 2D ResNet-18 load as they are (decision L16).
+    arithmetic (batch normalisation included) and lets weights of a 2D ResNet-18 load as is (decision L16).
 
     Attributes:
         frames: conv1 to res5, a ResNet-18 without max-pooling.

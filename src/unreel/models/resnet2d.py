@@ -66,8 +66,8 @@ class Bottleneck2D(nn.Module):
 class ResNet2D(Backbone):
     """A 2D network that sees each frame alone; 512 (depth 18) or 2048 (depth 50) features per frame.
 
-    Time passes through: a clip of T frames and 224x224 pixels gives a map of D x T x 7 x 7. When evaluating, no
-    frame influences another; when training they share the statistics of batch normalisation.
+    Time passes through: a clip of T frames and 224x224 pixels gives a map of D x T x 7 x 7. When evaluating,
+    no frame influences another; when training they share the statistics of batch normalisation.
 
     Attributes:
         has_max_pool: whether the stem ends with a 3x3 max-pooling of stride 2.
@@ -107,7 +107,7 @@ class ResNet2D(Backbone):
             x = F.max_pool2d(x, 3, stride=2, padding=1)
         map_FDHW: Tensor = self.res5(self.res4(self.res3(self.res2(x))))
         batch, _, num_frames = clips_BCTHW.shape[:3]
-        return map_FDHW.unflatten(0, (batch, num_frames)).transpose(1, 2)
+        return map_FDHW.reshape(batch, num_frames, *map_FDHW.shape[1:]).transpose(1, 2)
 
 
 def _build_stage(

@@ -32,7 +32,7 @@ def count_mid_channels(in_channels: int, out_channels: int, kernel: Size3) -> in
 
 
 class FactorizedConv(nn.Module):
-    """A convolution over space, batch normalisation, ReLU, and a convolution over time, instead of a full one.
+    """A convolution over space, batch normalisation, ReLU, then a convolution over time, in place of one.
 
     Reference: Tran et al., 2018, section 3.5.
     """
@@ -55,7 +55,7 @@ class FactorizedConv(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3x3 convolutions beside a shortcut.
 
-    The shortcut is the identity; where the size changes, a strided 1x1x1 convolution with batch normalisation.
+    The shortcut is the identity; where the size changes, a strided 1x1x1 convolution, normalised.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class R2Plus1DConfig:
     """Number of layers. CACL's paper says 18, its released code builds 10 (decision A2)."""
     factorization: Literal["cacl", "torchvision"] = "cacl"
     """How the convolutions are split. ``cacl``: each by the formula of the R(2+1)D paper, shortcuts too.
-    ``torchvision``: 45 channels in the stem, one width per block, plain shortcuts; fits torchvision's weights."""
+    ``torchvision``: 45 channels in the stem, one width per block, plain shortcuts; fits its weights."""
     init: Literal["pytorch", "kaiming"] = "pytorch"
     """Fresh weights: PyTorch's default, as CACL; or Kaiming normal by fan-out, as torchvision."""
     width: float = 1.0

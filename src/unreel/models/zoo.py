@@ -1,7 +1,7 @@
 """All backbones by name.
 
-A new backbone is one file with a network and its configuration, one member of `BackboneConfig` and one line of
-`BACKBONES`.
+A new backbone is one file with a network and its configuration, one member of `BackboneConfig` and one line
+of `BACKBONES`.
 """
 
 import difflib
