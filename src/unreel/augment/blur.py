@@ -17,8 +17,8 @@ from torch import Tensor
 def blur_radius(largest_sigma: float, size_px: int) -> int:
     """Return how far the kernel reaches to each side in pixels: three standard deviations.
 
-    It stays inside the picture.     The radius follows from the largest sigma of a run, not from each
-    clip's, as in the papers' fixed kernel size.
+    It stays inside the picture, and follows from the largest sigma of a run, not from each clip's: one kernel
+    size for all, as in the papers.
     """
     return min(math.ceil(3.0 * largest_sigma), size_px - 1)
 

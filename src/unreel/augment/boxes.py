@@ -91,7 +91,8 @@ def center_boxes(sizes_B2: IntArray, size_px: int) -> IntArray:
 
 
 def _sides(sizes_B2: IntArray, size_px: int) -> IntArray:
-    return np.minimum(sizes_B2.min(axis=1), size_px)
+    side_B: IntArray = np.minimum(sizes_B2.min(axis=1), size_px)
+    return side_B
 
 
 def _center(outer_B: IntArray, inner_B: IntArray) -> IntArray:

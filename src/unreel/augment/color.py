@@ -190,7 +190,7 @@ def apply_map(pixels_B3N: Tensor, map_B37: F64, out_B3N: Tensor | None = None) -
     if map_B37[:, :, 3:6].any():
         constant_B31 = torch.baddbmm(constant_B31, mean_B33, pixels_B3N.mean(dim=2, keepdim=True))
     if out_B3N is None:
-        return torch.baddbmm(constant_B31, matrix_B33, pixels_B3N)
+        out_B3N = torch.empty_like(pixels_B3N)
     return torch.baddbmm(constant_B31, matrix_B33, pixels_B3N, out=out_B3N)
 
 

@@ -33,8 +33,8 @@ class ClipAugmentation:
     """
 
     crop: Literal["random_resized", "random", "center"] = "random"
-    """Which part of the picture is kept: a box of random area and aspect ratio, a square of ``size_px`` at a random
-    place, or the square in the middle. A picture smaller than the square is scaled up to it."""
+    """Which part of the picture is kept: a box of random area and aspect ratio, a square of ``size_px`` at a
+    random place, or the square in the middle. A picture smaller than the square is scaled up to it."""
     size_px: int = 112
     """Height and width of the result in pixels."""
     crop_area: tuple[float, float] = (0.2, 1.0)

@@ -36,8 +36,20 @@ class Resampler:
         self.is_slice_B: NDArray[np.bool_] = rows.is_slice & cols.is_slice & is_sharp_B
         """Which clips are only cut out."""
 
+    def resample(self, frames_BTHWC: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Resample all clips: one by one on the CPU, together elsewhere.
+
+        Yields:
+            Which clips, and all their pixels, float32 (B, C, N) on the scale of the frames.
+        """
+        if frames_BTHWC.device.type == "cpu":
+            for clip, pixels_CTHW in enumerate(self._resample_each(frames_BTHWC)):
+                yield slice(clip, clip + 1), pixels_CTHW.flatten(1)[None]
+        else:
+            yield slice(None), self.resample_together(frames_BTHWC).flatten(2)
+
     def resample_together(self, frames_BTHWC: Tensor) -> Tensor:
-        """Resample the whole batch in one step.
+        """Resample the whole batch in one step: what `resample` does on an accelerator.
 
         Returns:
             Float32 (B, C, T, O, P), on the scale of the frames; not always contiguous.
@@ -46,12 +58,7 @@ class Resampler:
             return gather_clips(frames_BTHWC, self._rows, self._cols, self._size_px)
         return resample_batch(frames_BTHWC, *self._matrices(frames_BTHWC))
 
-    def resample_each(self, frames_BTHWC: Tensor) -> Iterator[Tensor]:
-        """Resample clip by clip, on the CPU.
-
-        Yields:
-            Float32 (C, T, O, P), contiguous, on the scale of the frames.
-        """
+    def _resample_each(self, frames_BTHWC: Tensor) -> Iterator[Tensor]:
         rows_BOH, cols_BPW = (None, None) if self.is_slice_B.all() else self._matrices(frames_BTHWC)
         for clip, frames_THWC in enumerate(frames_BTHWC):
             if self.is_slice_B[clip] or rows_BOH is None or cols_BPW is None:
@@ -96,18 +103,14 @@ def render_clips(
     """
     num_clips, num_frames, _, _, channels = frames_BTHWC.shape
     color = fit_to_bytes(color, mean=mean, std=std)
+    limits = [((0.0 - shift) / scale, (1.0 - shift) / scale) for shift, scale in zip(mean, std, strict=True)]
     out_BCTHW = torch.empty(
         (num_clips, channels, num_frames, size_px, size_px), dtype=torch.float32, device=frames_BTHWC.device
     )
     out_BCN = out_BCTHW.view(num_clips, channels, -1)
     with torch.no_grad(), torch.autocast(frames_BTHWC.device.type, enabled=False):
-        if frames_BTHWC.device.type == "cpu":
-            for clip, pixels_CTHW in enumerate(resampler.resample_each(frames_BTHWC)):
-                one = slice(clip, clip + 1)
-                apply_color(pixels_CTHW.view(1, channels, -1), color[one], out_BCN[one])
-        else:
-            pixels_BCTHW = resampler.resample_together(frames_BTHWC)
-            apply_color(pixels_BCTHW.reshape(num_clips, channels, -1), color, out_BCN)
-        for channel, (shift, scale) in enumerate(zip(mean, std, strict=True)):
-            out_BCN[:, channel].clamp_((0.0 - shift) / scale, (1.0 - shift) / scale)
+        for clips, pixels_BCN in resampler.resample(frames_BTHWC):
+            apply_color(pixels_BCN, color[clips], out_BCN[clips])
+            for channel, (lowest, highest) in enumerate(limits):
+                out_BCN[clips, channel].clamp_(lowest, highest)
     return out_BCTHW
