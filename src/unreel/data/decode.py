@@ -1,62 +1,34 @@
 """Decode chosen frames of a video: exactly those that are asked for, and as little else as can be.
 
-What makes it fast without changing a bit: start at the key frame before the first wanted frame; let the decoder leave
-out frames that nobody wants and no other frame needs; jump ahead when the way to the next wanted frame crosses another
-key frame; take all clips of a video in one sorted pass; scale and convert the wanted frames only, with one converter.
+What makes it fast without changing a bit: start at the key frame before the first wanted frame; let the
+decoder leave out frames that nobody wants and no other frame needs; jump ahead when the way to the next wanted
+frame crosses another key frame; take all clips of a video in one sorted pass; scale and convert the wanted frames
+only, with one converter.
 """
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from av.packet import Packet
-from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from unreel.data.frame_index import FrameIndex
-from unreel.data.packets import Deadline, VideoFile
+from unreel.data.opening import Deadline
+from unreel.data.packets import VideoFile
+from unreel.data.pictures import FrameSize, PictureStack
 from unreel.errors import VideoError
+
+__all__ = ["ClipDecoder", "FrameSize"]
 
 # N clips, T frames, F frames of a whole video, H W pixels, C channels
 
 _CHANGED = "the file is damaged here or has changed since it was scanned; scan it again"
-
 _MIN_JUMP_FRAMES = 4
 """A jump costs about as much as decoding this many frames."""
-_REORDER_FRAMES = 32
-"""Containers without a table of key frames are entered this many frames early: more than any codec reorders."""
-
-
-@dataclass(frozen=True)
-class FrameSize:
-    """Size of decoded frames, as they are shown (after rotation).
-
-    With both numbers frames get exactly this size, whatever their aspect. With a height alone the shorter side gets
-    this length and the aspect is kept. With neither, frames stay as they are.
-    """
-
-    height: int = 0
-    """Height in pixels, or length of the shorter side when there is no width."""
-    width: int = 0
-    """Width in pixels; 0 keeps the aspect."""
-
-    def __post_init__(self) -> None:
-        if self.height < 0 or self.width < 0 or (self.width and not self.height):
-            raise ValueError(
-                f"FrameSize takes height and width, a height alone (shorter side) or neither; got {self.height}x{self.width}"
-            )
-
-    def resolve(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width for a video of the given size; at least 1 pixel each."""
-        if not self.height:
-            return height, width
-        if self.width:
-            return self.height, self.width
-        scale = self.height / min(height, width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
+_FIRST_ROOM = 64
+"""Rows for a video of unknown length; more are added when they are full."""
 
 
 class ClipDecoder:
@@ -67,7 +39,7 @@ class ClipDecoder:
         time_limit_sec: for one video; 0 sets no limit.
     """
 
-    def __init__(self, size: FrameSize = FrameSize(), *, time_limit_sec: float = 30.0) -> None:
+    def __init__(self, size: FrameSize = FrameSize(), *, time_limit_sec: float = 30.0) -> None:  # noqa: B008
         self.size = size
         self.time_limit_sec = time_limit_sec
         self._reformatter = VideoReformatter()
@@ -90,17 +62,11 @@ class ClipDecoder:
             VideoError: a planned frame does not decode, or the file took longer than the limit.
         """
         wanted, places = np.unique(frames_NT, return_inverse=True)
-        if not len(wanted) or wanted[0] < 0 or wanted[-1] >= index.num_frames:
-            raise ValueError(
-                f"frames_NT must name frames in [0, {index.num_frames}) of {path}, got "
-                f"{wanted[[0, -1]].tolist() if len(wanted) else 'none'}; plan with the number of frames of its index"
-            )
+        _check_plan(path, index, wanted)
         deadline = Deadline(path, self.time_limit_sec)
-        canvas = _Canvas(self.size, self._reformatter, len(wanted))
-        if not (index.is_addressable and self._read_by_time(path, index, wanted, canvas, deadline)):
-            canvas.clear()
-            self._read_in_order(path, index, wanted, canvas, deadline)
-        frames = canvas.pictures
+        frames = self._read_by_time(path, index, wanted, deadline) if index.is_addressable else None
+        if frames is None:
+            frames = self._read_in_order(path, index, wanted, deadline)
         if not np.array_equal(places.ravel(), np.arange(len(wanted))):
             frames = frames[places.ravel()]
         return frames.reshape(*frames_NT.shape, *frames.shape[1:])
@@ -114,129 +80,93 @@ class ClipDecoder:
         Raises:
             VideoError: the file cannot be opened, holds no frame that decodes, or took longer than the limit.
         """
-        with VideoFile(path, Deadline(path, self.time_limit_sec)) as video:
-            canvas = _Canvas(self.size, self._reformatter, 0)
-            pictures = [canvas.convert(frame, video).copy() for frame in video.read_frames()]
-            if not pictures:
-                raise VideoError(
-                    str(path), "no frame decodes; " + (video.faults or ["convert it or leave it out"])[0]
-                )
-        return np.stack(pictures)
+        number = -1
+        deadline = Deadline(path, self.time_limit_sec)
+        with VideoFile(path, deadline) as video:
+            pictures = self._build_stack(video, _FIRST_ROOM)
+            for number, frame in enumerate(video.read_frames()):
+                deadline.frame_index = number
+                pictures.put(number, frame)
+            if number < 0:
+                raise VideoError(str(path), video.explain_no_frame())
+        return pictures.frames_FHWC[: number + 1].copy()
+
+    def _build_stack(self, video: VideoFile, num_rows: int) -> PictureStack:
+        return PictureStack(self.size, self._reformatter, num_rows, video.coded_size)
 
     def _read_by_time(
-        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], canvas: "_Canvas", deadline: Deadline
-    ) -> bool:
-        """Read with jumps and skips; False when anything at all is not as the index says."""
+        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
+    ) -> NDArray[np.uint8] | None:
+        """Read with jumps and skips; None when anything at all is not as the index says."""
         row_of = {pts: row for row, pts in enumerate(index.pts[wanted].tolist())}
         with VideoFile(path, deadline) as video:
+            pictures = self._build_stack(video, len(wanted))
             for key, run in _split_at_key_frames(wanted, index):
-                wanted_pts = set(index.pts[run].tolist())
-                for frame in video.pick_frames(enter(video, index, key), wanted_pts):
-                    if frame.is_corrupt:
-                        return False
-                    canvas.paint(row_of[frame.pts], frame, video)
-                    wanted_pts.discard(frame.pts)
-                if wanted_pts or video.faults:
-                    return False
-        return True
+                missing = set(index.pts[run].tolist())
+                deadline.frame_index = int(run[0])
+                for frame in video.pick_frames(video.enter(index, key), frozenset(missing)):
+                    if frame.pts not in missing or frame.is_corrupt:
+                        return None
+                    pictures.put(row_of[frame.pts], frame)
+                    missing.remove(frame.pts)
+                if missing or video.faults:
+                    return None
+        return pictures.frames_FHWC
 
     def _read_in_order(
-        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], canvas: "_Canvas", deadline: Deadline
-    ) -> None:
+        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
+    ) -> NDArray[np.uint8]:
         """Decode from the beginning and count; every frame up to the last wanted one is decoded."""
         number = -1
-        rows = {int(frame): row for row, frame in enumerate(wanted)}
+        row_of = {frame: row for row, frame in enumerate(wanted.tolist())}
         with VideoFile(path, deadline) as video:
-            for number, frame in enumerate(video.read_frames()):  # noqa: B007
-                if number not in rows:
+            pictures = self._build_stack(video, len(wanted))
+            for number, frame in enumerate(video.read_frames()):
+                if number not in row_of:
                     continue
+                deadline.frame_index = number
                 if index.is_addressable and frame.pts != index.pts[number]:
-                    raise VideoError(str(path), _CHANGED, frame_index=number)
-                canvas.paint(rows.pop(number), frame, video)
-                if not rows:
-                    return
-            reason = f"the file ends after {number + 1} of {index.num_frames} frames; {_CHANGED}"
-            raise VideoError(str(path), "; ".join([reason, *video.faults[:1]]), frame_index=min(rows))
+                    raise VideoError(
+                        str(path), f"another timestamp than scanned; {_CHANGED}", frame_index=number
+                    )
+                pictures.put(row_of.pop(number), frame)
+                if not row_of:
+                    return pictures.frames_FHWC
+            reasons = [
+                f"the file ends after {number + 1} of {index.num_frames} frames",
+                _CHANGED,
+                *video.faults[:1],
+            ]
+        raise VideoError(str(path), "; ".join(reasons), frame_index=min(row_of))
 
 
-class _Canvas:
-    """Where wanted frames are painted: scaled, as RGB, upright."""
-
-    def __init__(self, size: FrameSize, reformatter: VideoReformatter, num_frames: int) -> None:
-        self._size = size
-        self._reformatter = reformatter
-        self._num_frames = num_frames
-        self._scaled: tuple[int, int] | None = None
-        self._turns = 0
-        self.pictures: NDArray[np.uint8] = np.empty((0, 0, 0, 3), np.uint8)
-
-    def clear(self) -> None:
-        """Forget what was painted."""
-        self._scaled = None
-
-    def paint(self, row: int, frame: VideoFrame, video: VideoFile) -> None:
-        """Convert a frame and keep it at a row."""
-        picture = self.convert(frame, video)
-        if len(self.pictures) != self._num_frames or self.pictures.shape[1:] != picture.shape:
-            self.pictures = np.empty((self._num_frames, *picture.shape), np.uint8)
-        self.pictures[row] = picture
-
-    def convert(self, frame: VideoFrame, video: VideoFile) -> NDArray[np.uint8]:
-        """Return a view of the frame as RGB, valid as long as no other frame is converted.
-
-        All frames of a video get the size and rotation of the first one that is converted.
-        """
-        if self._scaled is None:
-            self._turns = get_rotation(frame) // 90
-            self._scaled = self._resolve(video)
-        height, width = self._scaled
-        scaled = self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1
+def _check_plan(path: Path, index: FrameIndex, wanted: NDArray[np.int64]) -> None:
+    if not len(wanted):
+        raise ValueError(f"frames_NT must name at least one frame of {path}, got none")
+    if wanted[0] < 0 or wanted[-1] >= index.num_frames:
+        raise ValueError(
+            f"frames_NT must lie in [0, {index.num_frames}), the frames of {path}, "
+            f"got {wanted[0]} to {wanted[-1]}; plan with the number of frames of its index"
         )
-        plane = scaled.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
-        picture = rows[:, : width * 3].reshape(height, width, 3)
-        return np.rot90(picture, -self._turns) if self._turns else picture
-
-    def _resolve(self, video: VideoFile) -> tuple[int, int]:
-        """Return height and width before rotation."""
-        height, width = video.coded_size
-        if self._turns % 2:
-            width, height = self._size.resolve(width, height)
-            return height, width
-        return self._size.resolve(height, width)
-
-
-def get_rotation(frame: VideoFrame) -> int:
-    """Return by how many degrees a frame is turned clockwise to be shown upright: 0, 90, 180 or 270.
-
-    Other angles are taken to the nearest of these; mirroring is left out.
-    """
-    return round(-frame.rotation / 90) % 4 * 90
 
 
 def _split_at_key_frames(
     wanted: NDArray[np.int64], index: FrameIndex
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Group sorted frames into runs that are decoded without a jump; yields (key frame or -1, frames of the run).
+    """Group sorted frames into runs that are decoded without a jump.
 
     A jump pays when it leaves out more frames than it costs.
 
         key frames  0           12          24          36
         wanted          4 6 8 10 12                      37 39
         runs        (-1: 4 6 8 10 12)                   (36: 37 39)
+
+    Yields:
+        The key frame to start at, -1 for the beginning of the file, and the frames of the run.
     """
     keys = index.find_key_frames(wanted)
     left_out = keys[1:] - wanted[:-1] - 1
-    starts = np.concatenate([[0], np.flatnonzero(left_out >= _MIN_JUMP_FRAMES) + 1, [len(wanted)]])
-    for start, end in zip(starts[:-1], starts[1:], strict=True):
+    bounds = [0, *(np.flatnonzero(left_out >= _MIN_JUMP_FRAMES) + 1).tolist(), len(wanted)]
+    for start, end in itertools.pairwise(bounds):
         key = int(keys[start])
-        is_beginning = start == 0 and key <= int(index.key_frames[0])
-        yield (-1 if is_beginning else key), wanted[start:end]
-
-
-def enter(video: VideoFile, index: FrameIndex, key: int) -> "Iterator[Packet[VideoStream]]":
-    """Return the packets from a key frame on; from the beginning of a file just opened when it is -1."""
-    if key < 0:
-        return video.read_packets()
-    return video.read_packets_from(int(index.pts[key]), int(index.pts[max(0, key - _REORDER_FRAMES)]))
+        yield (-1 if key <= int(index.key_frames[0]) else key), wanted[start:end]

@@ -1,7 +1,7 @@
 """What is needed to reach any frame of one video exactly: a table that a scan writes and decoding reads.
 
-Frames are numbered in the order in which the decoder puts them out, from 0. Each has a presentation timestamp (pts)
-in units of the time base. Most files need four integers, since their timestamps are a line rounded to whole ticks:
+Frames are numbered in the order in which the decoder puts them out, from 0. Each has a presentation timestamp
+(pts) in ticks of the time base. Most files need three integers, since their timestamps are a line rounded to ticks:
 
     pts_i = first_pts + floor((i * pts_step_num + pts_step_den // 2) / pts_step_den)
 """
@@ -20,11 +20,11 @@ class FrameIndex:
     """Timestamps and safe entry points of one video.
 
     Attributes:
-        pts: int64, one per frame in presentation order, in ticks of the time base. In a few containers (AVI with
-            B-frames) they are unique labels that do not rise; `timestamps_sec` puts times in order.
-        key_frames: int64, ascending numbers of the frames at which decoding may start: every frame from there on
-            comes out as in a decode from the beginning. Empty when timestamps do not tell frames apart; such a file
-            can only be decoded from the beginning, counting frames.
+        pts: int64, one per frame in presentation order, in ticks of the time base. In a few containers (H.264
+            in AVI) they are unique labels that do not rise; `timestamps_sec` puts times in order.
+        key_frames: int64, ascending numbers of the frames at which decoding may start: every frame from there
+            on comes out as in a decode from the beginning. Empty when timestamps do not tell frames apart; such
+            a file can only be decoded from the beginning, counting frames.
         time_base: seconds per tick, as numerator and denominator.
     """
 
@@ -45,10 +45,11 @@ class FrameIndex:
     def timestamps_sec(self) -> NDArray[np.float64]:
         """Return when each frame is shown, in seconds after the first."""
         ordered = np.sort(self.pts)
-        return (ordered - ordered[:1]) * (self.time_base[0] / self.time_base[1])
+        since_first = (ordered - ordered[:1]).astype(np.float64)
+        return since_first * (self.time_base[0] / self.time_base[1])
 
     def find_key_frames(self, frames: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the last key frame at or before each frame; -1 where decoding has to start at the beginning."""
+        """Return the last key frame at or before each frame, -1 where there is none."""
         places = np.searchsorted(self.key_frames, frames, side="right") - 1
         known = np.concatenate([self.key_frames, np.array([-1], dtype=np.int64)])
         return known[places]
@@ -104,7 +105,7 @@ def _fit_line(pts: NDArray[np.int64]) -> Fraction | None:
 
 
 def _simplest_between(low: Fraction, high: Fraction) -> Fraction:
-    """Return the fraction of smallest denominator strictly between two positive ones, by continued fractions."""
+    """Return the fraction of smallest denominator strictly between two positive ones."""
     whole = low.numerator // low.denominator
     if whole + 1 < high:
         return Fraction(whole + 1)

@@ -1,9 +1,8 @@
-"""An open video file: packets in, decoded frames out, every failure of FFmpeg in plain words.
+"""An open video file: packets in, decoded frames out.
 
-Scanning and decoding share this file, so both see the same stream, the same frames and the same errors.
+Scanning and decoding share this file, so both see the same stream, the same frames and the same faults.
 """
 
-import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -11,39 +10,21 @@ from types import TracebackType
 
 import av
 import av.error
+import numpy as np
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
+from unreel.data.frame_index import FrameIndex
+from unreel.data.opening import Deadline, describe_error, find_video_stream, open_container
 from unreel.errors import VideoError
 
-_NOT_VIDEO_FORMATS = frozenset({"tty", "hls", "concat", "dash", "sdp", "rtsp"})
-"""Text and play lists that FFmpeg would draw or follow as if they were videos."""
-
-
-class Deadline:
-    """A moment after which reading one video has taken too long.
-
-    Args:
-        path: the file, for the message.
-        time_limit_sec: seconds from now; 0 or less sets no limit.
-    """
-
-    def __init__(self, path: Path, time_limit_sec: float) -> None:
-        self._path = path
-        self.time_limit_sec = time_limit_sec
-        self._end = time.monotonic() + time_limit_sec if time_limit_sec > 0 else float("inf")
-
-    def check(self, frame_index: int | None = None) -> None:
-        """Go on, or stop.
-
-        Raises:
-            VideoError: the time is up.
-        """
-        if time.monotonic() > self._end:
-            reason = f"not read within {self.time_limit_sec:g} s; raise the time limit or shorten the video"
-            raise VideoError(str(self._path), reason, frame_index=frame_index)
+_REORDER_FRAMES = 32
+"""Containers without a table of key frames are entered so many frames early: more than any codec reorders."""
+_EXACT_SKIPS = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
+"""Codecs whose decoders, told to leave out a frame that no other needs, give the other frames unchanged."""
 
 
 class VideoFile:
@@ -61,9 +42,9 @@ class VideoFile:
         self.path = path
         self.faults: list[str] = []
         self._deadline = deadline
-        self._container = _open_container(path, deadline)
+        self._container = open_container(path, deadline)
         try:
-            self.stream = _find_video_stream(path, self._container)
+            self.stream = find_video_stream(path, self._container)
         except VideoError:
             self._container.close()
             raise
@@ -73,14 +54,7 @@ class VideoFile:
         self._codec = self.stream.codec_context
         self._codec.thread_count = 1
         self._skips = False
-        # Any decoder may be asked to skip; only these are known to leave the other frames as they are.
-        self._may_skip = self._codec.codec.canonical_name in {
-            "h264",
-            "hevc",
-            "mpeg4",
-            "mpeg2video",
-            "mpeg1video",
-        }
+        self._may_skip = self.codec_name in _EXACT_SKIPS
 
     def __enter__(self) -> "VideoFile":
         return self
@@ -115,6 +89,11 @@ class VideoFile:
     def coded_size(self) -> tuple[int, int]:
         """Height and width of the pictures, before rotation, as the header says."""
         return self._codec.height, self._codec.width
+
+    def explain_no_frame(self) -> str:
+        """Say why a file that was read to its end gave no frame."""
+        cause = self.faults[0] if self.faults else "there is a video stream, but it holds no data"
+        return f"no frame decodes ({cause}); copy or download the file again, or leave it out"
 
     def read_packets(self) -> "Iterator[Packet[VideoStream]]":
         """Yield the packets that hold data from here to the end; a fault of the file ends them early.
@@ -163,11 +142,20 @@ class VideoFile:
             yield from self.decode(packet)
         yield from self.decode(None)
 
+    def enter(self, index: FrameIndex, key: int) -> "Iterator[Packet[VideoStream]]":
+        """Yield packets from a key frame of the index on; from the beginning of a file just opened when it is -1.
+
+        Nothing comes when the container does not lead to the key frame.
+        """
+        if key < 0:
+            return self.read_packets()
+        return self.read_packets_from(int(index.pts[key]), int(index.pts[max(0, key - _REORDER_FRAMES)]))
+
     def read_packets_from(self, key_pts: int, earlier_pts: int) -> "Iterator[Packet[VideoStream]]":
         """Yield packets from a key frame on; nothing when the container does not lead there.
 
-        Containers without a table of key frames, such as MPEG-TS, land a little before or behind; for these the second,
-        earlier place is tried.
+        Containers without a table of key frames, such as MPEG-TS, land a little before or behind; for these
+        the second, earlier place is tried.
 
         Args:
             key_pts: timestamp of the key frame.
@@ -192,8 +180,9 @@ class VideoFile:
     ) -> Iterator[VideoFrame]:
         """Decode packets until every wanted frame has come out, and as little else as can be.
 
-        Frames that are neither wanted nor needed by others are left out. When the packets of all wanted frames are in,
-        the decoder is drained: frames that it holds back for the sake of order come out without another packet.
+        Frames that are neither wanted nor needed by others are left out. When the packets of all wanted
+        frames are in, the decoder is drained: frames that it holds back for the sake of order come out without
+        another packet.
 
         Args:
             packets: from a key frame on.
@@ -202,10 +191,10 @@ class VideoFile:
         Yields:
             The wanted frames, in presentation order; fewer when the file does not hold them.
         """
-        awaited = set(wanted)
+        awaited: set[int | None] = set(wanted)
         for packet in packets:
             frames = self.decode(packet, skip=packet.pts not in wanted)
-            awaited.discard(packet.pts)  # type: ignore[arg-type]  # None is in no set of numbers
+            awaited.discard(packet.pts)
             if not awaited:
                 break
             yield from (frame for frame in frames if frame.pts in wanted)
@@ -215,77 +204,8 @@ class VideoFile:
         yield from (frame for frame in frames if frame.pts in wanted)
 
 
-def describe_error(error: BaseException) -> str:
-    """Say in a few words, without the path, what FFmpeg or the system objects to."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).strip().lower()
-
-
-def check_is_readable(path: Path) -> None:
-    """Refuse what is no file with content, before FFmpeg sees it.
-
-    Raises:
-        VideoError: there is no such file, or it is a folder, empty, a pipe or a device, or must not be read.
-    """
-    try:
-        if path.is_dir():
-            raise VideoError(str(path), "is a folder; scan it with its files instead")
-        if not path.exists():
-            raise VideoError(str(path), "no such file; check the path, or scan the folder again")
-        if not path.is_file():
-            raise VideoError(str(path), "is a pipe or device, not a file; copy the video to a file first")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise VideoError(str(path), "the file is empty (0 bytes); copy or download it again")
-    except PermissionError as error:
-        raise VideoError(
-            str(path), "permission denied; let this user read the file and its folder"
-        ) from error
-    except OSError as error:
-        raise VideoError(str(path), f"cannot be read: {describe_error(error)}") from error
-
-
-def _open_container(path: Path, deadline: Deadline) -> av.container.InputContainer:
-    if not path.is_file():
-        check_is_readable(path)
-    # "file:" keeps names such as "concat:a.mp4" from being taken for a protocol.
-    timeout = deadline.time_limit_sec if deadline.time_limit_sec > 0 else None
-    try:
-        container = av.open(f"file:{path}", metadata_errors="replace", timeout=timeout)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        check_is_readable(path)
-        deadline.check()
-        raise VideoError(str(path), _explain_open_failure(path, error)) from error
-    if container.format.name in _NOT_VIDEO_FORMATS:
-        reason = f"is text or a play list (read as {container.format.name!r}), not a video"
-        container.close()
-        raise VideoError(str(path), reason)
-    return container
-
-
-def _explain_open_failure(path: Path, error: BaseException) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
-    if head[4:8] == b"ftyp":
-        return "MP4 without a readable header (moov): recording or download stopped early; repair it or get it again"
-    if isinstance(error, av.error.EOFError):
-        return "the file ends inside its header; copy or download it again"
-    if isinstance(error, av.error.InvalidDataError):
-        return "not a media file that FFmpeg knows, or its header is damaged; convert it or leave it out"
-    return f"cannot be opened: {describe_error(error)}"
-
-
-def _find_video_stream(path: Path, container: av.container.InputContainer) -> VideoStream:
-    candidates = [
-        stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
-    ]
-    if not candidates:
-        kinds = sorted({stream.type for stream in container.streams})
-        found = f"only {' and '.join(kinds)}" if kinds else "the file declares no stream"
-        raise VideoError(str(path), f"no video stream: {found}; leave the file out")
-    best = container.streams.best("video")
-    stream = best if best in candidates else candidates[0]
-    assert isinstance(stream, VideoStream)
-    if stream.codec_context is None:
-        raise VideoError(str(path), "no decoder for its video codec; convert it, for example to H.264")
-    return stream
+def view_first_plane(frame: VideoFrame) -> NDArray[np.uint8]:
+    """Return the bytes of a frame's first plane, (lines, bytes per line with padding); valid while it lives."""
+    plane = frame.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8)
+    return lines.reshape(-1, plane.line_size)[: plane.height]

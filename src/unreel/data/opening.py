@@ -1,0 +1,129 @@
+"""Open a video file and find its video stream; every failure of FFmpeg or the system in plain words."""
+
+import os
+import time
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from unreel.errors import VideoError
+
+_NOT_VIDEO_FORMATS = frozenset({"tty", "hls", "concat", "dash", "sdp", "rtsp"})
+"""Text and play lists that FFmpeg would draw or follow as if they were videos."""
+
+
+class Deadline:
+    """A moment after which reading one video has taken too long.
+
+    Attributes:
+        frame_index: the frame that is being looked for, for the message; None when it is none in particular.
+
+    Args:
+        path: the file, for the message.
+        time_limit_sec: seconds from now; 0 or less sets no limit.
+    """
+
+    def __init__(self, path: Path, time_limit_sec: float) -> None:
+        self.frame_index: int | None = None
+        self._path = path
+        self.time_limit_sec = time_limit_sec
+        self._end = time.monotonic() + time_limit_sec if time_limit_sec > 0 else float("inf")
+
+    def check(self) -> None:
+        """Go on, or stop.
+
+        Raises:
+            VideoError: the time is up.
+        """
+        if time.monotonic() > self._end:
+            reason = f"not read within {self.time_limit_sec:g} s; raise the time limit or shorten the video"
+            raise VideoError(str(self._path), reason, frame_index=self.frame_index)
+
+
+def describe_error(error: BaseException) -> str:
+    """Say in a few words, without the path, what FFmpeg or the system objects to."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).strip().lower()
+
+
+def check_is_readable(path: Path) -> None:
+    """Refuse what is no file with content, before FFmpeg sees it.
+
+    Raises:
+        VideoError: there is no such file, or it is a folder, empty, a pipe or a device, or must not be read.
+    """
+    try:
+        if path.is_dir():
+            raise VideoError(str(path), "is a folder; scan it with its files instead")
+        if not path.exists():
+            raise VideoError(str(path), "no such file; check the path, or scan the folder again")
+        if not path.is_file():
+            raise VideoError(str(path), "is a pipe or device, not a file; copy the video to a file first")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise VideoError(str(path), "the file is empty (0 bytes); copy or download it again")
+    except PermissionError as error:
+        raise VideoError(str(path), "permission denied; let this user read it and its folder") from error
+    except OSError as error:
+        raise VideoError(str(path), f"cannot be read: {describe_error(error)}") from error
+
+
+def open_container(path: Path, deadline: Deadline) -> InputContainer:
+    """Open a file.
+
+    Raises:
+        VideoError: it is no media file, damaged beyond reading, or cannot be read.
+    """
+    # FFmpeg would wait at a pipe for ever.
+    if not os.path.isfile(path):
+        check_is_readable(path)
+    # "file:" keeps names such as "concat:a.mp4" from being taken for a protocol.
+    timeout = deadline.time_limit_sec if deadline.time_limit_sec > 0 else None
+    try:
+        container = av.open(f"file:{path}", metadata_errors="replace", timeout=timeout)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        check_is_readable(path)
+        deadline.check()
+        raise VideoError(str(path), _explain_open_failure(path, error)) from error
+    if container.format.name in _NOT_VIDEO_FORMATS:
+        reason = f"is text or a play list (read as {container.format.name!r}), not a video"
+        container.close()
+        raise VideoError(str(path), reason)
+    return container
+
+
+def _explain_open_failure(path: Path, error: BaseException) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp":
+        return "MP4 without a readable header (moov), most often cut off early; repair it or get it again"
+    if isinstance(error, av.error.EOFError):
+        return "the file ends inside its header; copy or download it again"
+    if isinstance(error, av.error.InvalidDataError):
+        return "not a media file that FFmpeg knows, or its header is damaged; convert it or leave it out"
+    return f"cannot be opened: {describe_error(error)}"
+
+
+def find_video_stream(path: Path, container: InputContainer) -> VideoStream:
+    """Return the main video stream; cover pictures of music do not count.
+
+    Raises:
+        VideoError: there is none, or nothing that decodes it.
+    """
+    candidates = [
+        stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
+    ]
+    if not candidates:
+        kinds = sorted({stream.type for stream in container.streams})
+        found = f"only {' and '.join(kinds)}" if kinds else "the file declares no stream"
+        raise VideoError(str(path), f"no video stream: {found}; leave the file out")
+    best = container.streams.best("video")
+    stream = best if best in candidates else candidates[0]
+    assert isinstance(stream, VideoStream)
+    if stream.codec_context is None:
+        raise VideoError(str(path), "no decoder for its video codec; convert it, for example to H.264")
+    return stream
