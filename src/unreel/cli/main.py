@@ -51,7 +51,10 @@ def run(argv: Sequence[str]) -> int:
 def _explain(stop: BaseException) -> int:
     """Say why a command stopped and return the exit code; any other exception is a bug and shows itself."""
     if isinstance(stop, SystemExit):
-        return stop.code if isinstance(stop.code, int) else EXIT_OK if stop.code is None else EXIT_FAILURE
+        if isinstance(stop.code, str):
+            _print(stop.code, error=True)
+            return EXIT_FAILURE
+        return stop.code or EXIT_OK
     if isinstance(stop, BrokenPipeError):
         # The reader, such as `head`, has seen enough; Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

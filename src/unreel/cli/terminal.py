@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from rich.text import Text
 
 ArgumentsT = TypeVar("ArgumentsT")
 
@@ -67,7 +68,7 @@ class ProgressBar:
     def __init__(self, title: str, *, unit: str) -> None:
         self._title = title
         self._unit = unit
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, markup=False, highlight=False)
         self._bar: Bar | None = None
         self._started = time.monotonic()
         self._first_done: int | None = None
@@ -76,12 +77,12 @@ class ProgressBar:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=self._console,
             )
             self._bar.start()
@@ -109,13 +110,9 @@ class ProgressBar:
         if done >= total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             left = f", {format_duration((total - done) / rate)} left" if rate > 0 and done < total else ""
+            pace = f" ({rate:.1f}/s{left})" if rate > 0 else ""
             note = f" | {note}" if note else ""
-            self._console.print(
-                f"{self._title}: {done}/{total} {self._unit} ({rate:.1f}/s{left}){note}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            self._console.print(f"{self._title}: {done}/{total} {self._unit}{pace}{note}", soft_wrap=True)
 
 
 def format_duration(seconds: float) -> str:
@@ -129,27 +126,25 @@ def format_duration(seconds: float) -> str:
 
 def print_summary(title: str, rows: Mapping[str, object], *, next_steps: Sequence[str] = ()) -> None:
     """Close a command: what was done and skipped, and which command comes next."""
-    console = Console(soft_wrap=True)
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2)
-    )
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print(title, style="bold")
+    width = max(map(len, rows), default=0)
     for name, value in rows.items():
-        table.add_row(name, str(value))
-    console.print(table)
+        console.print(f"  {name:<{width}}  {value}")
     if next_steps:
-        console.print("Next:", highlight=False)
+        console.print("Next:")
         for step in next_steps:
-            console.print(f"  {step}", highlight=False, markup=False)
+            console.print(f"  {step}")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; numbers are aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    numeric = [all(isinstance(row[column], (int, float)) for row in rows) for column in range(len(header))]
-    for name, is_number in zip(header, numeric, strict=True):
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    """Print a table; columns of numbers are aligned right."""
+    table = Table(title=Text(title, style="bold"), title_justify="left")
+    for column, name in enumerate(header):
+        is_number = all(isinstance(row[column], (int, float)) for row in rows)
+        table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
     Console().print(table)
 
 
