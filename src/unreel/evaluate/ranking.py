@@ -1,0 +1,154 @@
+"""Queries, a gallery and the neighbours between them: what retrieval and k-NN have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.errors import FeaturesError
+from unreel.features.table import FeatureTable
+from unreel.search.exact import ExactIndex
+
+# Q queries, G gallery, K neighbours, D features
+
+Level = Literal["video", "clip"]
+"""Whether all vectors of a video are averaged into one first, or each stands for itself."""
+
+Target = Literal["label", "group"]
+"""The column that decides whether a neighbour is right."""
+
+
+@dataclass(frozen=True)
+class RankingConfig:
+    """Which vectors ask, which are searched, and what makes a neighbour right."""
+
+    by: Target = "label"
+    """Column that a neighbour must share with the query."""
+    query_split: str = "auto"
+    """Split whose videos are the queries; "auto" takes "test" when the table has "test" and "train", else all
+    videos; "" takes all."""
+    gallery_split: str = "auto"
+    """Split whose videos are searched; "auto" takes "train" when the table has "test" and "train", else
+    those that are the queries; "" takes all. A video is never its own neighbour."""
+    center: bool = False
+    """Whether the mean vector of the gallery is subtracted from all vectors first."""
+
+    def resolve_splits(self, known: Sequence[str]) -> tuple[str, str]:
+        """Return the splits of queries and gallery for a table that has some splits."""
+        has_both = {"test", "train"} <= set(known)
+        query = self.query_split if self.query_split != "auto" else "test" if has_both else ""
+        gallery = self.gallery_split if self.gallery_split != "auto" else "train" if has_both else query
+        return query, gallery
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest rows of the gallery for every query that has a target.
+
+    Attributes:
+        classes: names of all targets of queries and gallery, sorted.
+        query_class_Q: place of each query's target in ``classes``.
+        neighbor_class_QK: the same for its neighbours, best first; -1 where the gallery has no target.
+        scores_QK: cosine similarities.
+        matches_Q: how many rows of the gallery each query should ideally find.
+        available_Q: how many rows of the gallery each query was compared with, its own video left out.
+        num_gallery: rows of the gallery.
+        num_without_target: queries that were left out because they have no target.
+    """
+
+    classes: list[str]
+    query_class_Q: NDArray[np.int64]
+    neighbor_class_QK: NDArray[np.int64]
+    scores_QK: NDArray[np.float32]
+    matches_Q: NDArray[np.int64]
+    available_Q: NDArray[np.int64]
+    num_gallery: int
+    num_without_target: int
+
+    def keep_possible(self, ks: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return the ks that the gallery is large enough for, ascending, and those that it is not."""
+        found = self.neighbor_class_QK.shape[1]
+        return sorted({k for k in ks if k <= found}), sorted({k for k in ks if k > found})
+
+
+def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: RankingConfig) -> Neighbors:
+    """Compare every query with the whole gallery by cosine similarity.
+
+    Every row of the two splits takes part. Queries without a target can be neither right nor wrong: they
+    are left out and counted. Gallery rows without one stay, and are never right.
+
+    Args:
+        table: the features.
+        top_k: neighbours wanted; fewer come back when a query has fewer to be compared with.
+        level: videos or clips.
+        config: splits and target.
+
+    Raises:
+        FeaturesError: the table lacks a split, no query has a target, or a query has nothing to be
+            compared with.
+        ValueError: ``top_k`` is not positive.
+    """
+    if top_k < 1:
+        raise ValueError(f"k must be at least 1, got {top_k}")
+    query_split, gallery_split = config.resolve_splits(table.split_names)
+    queries, gallery = (_take_level(table.select(split), level) for split in (query_split, gallery_split))
+    has_target = queries.column(config.by) != ""
+    if not has_target.any():
+        raise FeaturesError(
+            f"none of the {len(queries)} queries has a {config.by}; scan with labels and extract again, or choose "
+            "another target"
+        )
+    asked = queries.take(np.flatnonzero(has_target))
+    own_Q = _count_rows(asked.video_ids, gallery.video_ids)
+    available_Q = len(gallery) - own_Q
+    if available_Q.min() < 1:
+        raise FeaturesError("a query has no other video to be compared with; extract more videos")
+    wanted = min(top_k, int(available_Q.min()))
+    scores, rows = _search(asked, gallery, wanted, int(own_Q.max()), config.center)
+    query_targets, gallery_targets = asked.column(config.by), gallery.column(config.by)
+    classes = np.unique(np.concatenate([query_targets, gallery_targets[gallery_targets != ""]]))
+    gallery_class = np.where(gallery_targets == "", -1, np.searchsorted(classes, gallery_targets))
+    return Neighbors(
+        classes=[str(name) for name in classes],
+        query_class_Q=np.searchsorted(classes, query_targets),
+        neighbor_class_QK=gallery_class[rows],
+        scores_QK=scores,
+        # The own video has the query's target, so its rows are no longer there to be found.
+        matches_Q=_count_rows(query_targets, gallery_targets) - own_Q,
+        available_Q=available_Q,
+        num_gallery=len(gallery),
+        num_without_target=int((~has_target).sum()),
+    )
+
+
+def _take_level(table: FeatureTable, level: Level) -> FeatureTable:
+    return table.average_per_video() if level == "video" else table
+
+
+def _count_rows(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how often each value occurs among others."""
+    names, counts = np.unique(among, return_counts=True)
+    places = np.minimum(np.searchsorted(names, values), len(names) - 1)
+    return np.where(names[places] == values, counts[places], 0)
+
+
+def _search(
+    queries: FeatureTable, gallery: FeatureTable, wanted: int, num_own: int, center: bool
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the best rows of other videos.
+
+    The query's own rows are found with the others and taken out afterwards, so as many more are asked for.
+    """
+    query_vectors, gallery_vectors = queries.vectors, gallery.vectors
+    if center:
+        mean_D = gallery_vectors.mean(axis=0)
+        query_vectors, gallery_vectors = query_vectors - mean_D, gallery_vectors - mean_D
+    top_k = min(wanted + num_own, len(gallery))
+    scores, rows = ExactIndex(gallery_vectors).search(query_vectors, top_k)
+    if num_own:
+        is_own = gallery.video_ids[rows] == queries.video_ids[:, None]
+        order = np.argsort(is_own, axis=1, kind="stable")[:, :wanted]
+        scores, rows = (np.take_along_axis(values, order, axis=1) for values in (scores, rows))
+    return scores, rows

@@ -1,0 +1,213 @@
+"""Turn the videos of a catalog into a table of features, in parts that survive an interruption."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.data.catalog import Catalog, Video
+from unreel.errors import FeaturesError
+from unreel.features.parts import PartFiles
+from unreel.features.pooling import Pooling, check_poolings
+from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, embed_videos
+from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.progress import Progress, ignore_progress
+
+# N clips, R rows per clip, T frames, D features
+
+
+@dataclass(frozen=True)
+class ExtractSummary:
+    """What an extraction did.
+
+    Attributes:
+        out: the table.
+        videos: videos of the catalog that were asked for; embedded and rejected ones together.
+        embedded: videos that are in the table.
+        reused: videos, embedded or rejected, that an interrupted extraction had done before.
+        rejected: videos that could not be used.
+        rejected_path: where those are listed, None when there are none.
+        vectors: rows of the table.
+        dimension: length of a vector.
+        seconds: duration of this call.
+    """
+
+    out: Path
+    videos: int
+    embedded: int
+    reused: int
+    rejected: int
+    rejected_path: Path | None
+    vectors: int
+    dimension: int
+    seconds: float
+
+
+def extract_features(
+    embedder: ClipEmbedder,
+    catalog: Catalog,
+    out: Path,
+    *,
+    pooling: Pooling = "average",
+    split: str = "",
+    read: ReadConfig | None = None,
+    max_rejected_fraction: float = 0.05,
+    restart: bool = False,
+    progress: Progress = ignore_progress,
+) -> ExtractSummary:
+    """Embed every video of a catalog and write the vectors as one table.
+
+    Finished parts lie in ``<out>.parts`` until all are done. An extraction that was interrupted goes on
+    from there when it is called again with the same settings, and the file it writes is the same to the
+    byte on the CPU, as it is for any number of workers. An older table at ``out`` is replaced.
+
+    A video that fails is never replaced by another one: it is listed in ``<out stem>.rejected.csv``.
+
+    Args:
+        embedder: an encoder, or a baseline.
+        catalog: the videos.
+        out: the Parquet file to write.
+        pooling: form of the features.
+        split: part of the catalog, "" for all.
+        read: clips per video, batch and workers; None for the defaults.
+        max_rejected_fraction: share of the videos that may fail.
+        restart: whether to throw away the parts of an interrupted extraction, also those of other settings.
+        progress: is told the number of videos done.
+
+    Raises:
+        CatalogError: the catalog has no such split.
+        FeaturesError: there are parts of other settings, or too many videos fail (known only after all
+            were tried).
+        ValueError: a setting is out of range.
+    """
+    started = time.monotonic()
+    check_poolings([pooling])
+    read = read or ReadConfig()
+    videos = catalog.select(split)
+    if not 0 <= max_rejected_fraction <= 1:
+        raise ValueError(f"max_rejected_fraction must be between 0 and 1, got {max_rejected_fraction}")
+    if not len(videos):
+        raise FeaturesError("the catalog holds no video; scan a folder that does")
+    info = FeatureInfo(
+        encoder_hash=embedder.hash,
+        encoder=embedder.name,
+        pooling=pooling,
+        dimension=embedder.num_features,
+        clips_per_video=read.clips_per_video,
+        batch_size=read.batch_size,
+        precision=embedder.precision,
+        catalog_hash=catalog.hash,
+        split=split,
+        root=str(catalog.root),
+    )
+    parts = PartFiles(Path(out), info, num_videos=len(videos), videos_per_batch=read.videos_per_batch)
+    if restart:
+        parts.remove()
+    missing = parts.find_missing()
+    reused = len(videos) - sum(len(parts.rows(part)) for part in missing)
+    _embed_parts(embedder, videos, parts, missing, pooling=pooling, read=read, progress=progress)
+    return _finish(parts, videos, max_rejected_fraction, reused, started)
+
+
+def _embed_parts(
+    embedder: ClipEmbedder,
+    videos: Catalog,
+    parts: PartFiles,
+    missing: Sequence[int],
+    *,
+    pooling: Pooling,
+    read: ReadConfig,
+    progress: Progress,
+) -> None:
+    rows = [row for part in missing for row in parts.rows(part)]
+    done, rejected = len(videos) - len(rows), 0
+    progress(done, len(videos), "")
+    if not rows:
+        return
+    stream = embed_videos(embedder, videos, rows, [pooling], read)
+    for part in missing:
+        embedded: list[EmbeddedVideo] = []
+        for _ in parts.rows(part):
+            embedded.append(next(stream))
+            done += 1
+            rejected += embedded[-1].rejection is not None
+            progress(done, len(videos), f"{rejected} rejected" if rejected else "")
+        rejections = [video.rejection for video in embedded if video.rejection is not None]
+        parts.write(part, _build_table(embedded, videos, pooling, parts.info), rejections)
+
+
+def _build_table(
+    embedded: Sequence[EmbeddedVideo], videos: Catalog, pooling: Pooling, info: FeatureInfo
+) -> FeatureTable:
+    accepted = [video for video in embedded if video.rejection is None]
+    columns: dict[str, list[Any]] = {name: [] for name in FeatureTable.column_names()}
+    for item in accepted:
+        num_clips, rows_per_clip = item.features[pooling].shape[:2]
+        video = videos.video(item.row)
+        for name, values in _describe_rows(video, item.frames_NT, rows_per_clip, pooling).items():
+            columns[name].extend(values)
+        constant = {
+            "video_id": video.id,
+            "path": videos.table["path"][item.row].as_py(),
+            "label": video.label,
+            "split": video.split,
+            "group": video.group,
+        }
+        for name, value in constant.items():
+            columns[name].extend([value] * (num_clips * rows_per_clip))
+    none = np.empty((0, info.dimension), dtype=np.float32)
+    vectors = [item.features[pooling].reshape(-1, info.dimension) for item in accepted]
+    return FeatureTable.from_columns(info, np.concatenate([none, *vectors]), **columns)
+
+
+def _describe_rows(
+    video: Video, frames_NT: NDArray[np.int64], rows_per_clip: int, pooling: Pooling
+) -> dict[str, NDArray[Any]]:
+    """Say which clip, frame and stretch of time each vector of a video stands for."""
+    num_clips, num_frames = frames_NT.shape
+    seconds = video.index.timestamps_sec()
+    ends = np.append(seconds[1:], max(video.seconds, seconds[-1]))
+    if pooling == "frame":
+        # A network that halves time twice has T / 4 positions; each stands for the frame in its middle.
+        middles = (2 * np.arange(rows_per_clip) + 1) * num_frames // (2 * rows_per_clip)
+        first_N = last_N = frames_NT[:, middles].reshape(-1)
+    else:
+        first_N, last_N = frames_NT.min(axis=1), frames_NT.max(axis=1)
+    return {
+        "clip_index": np.repeat(np.arange(num_clips), rows_per_clip),
+        "frame_index": first_N,
+        "start_sec": seconds[first_N],
+        "end_sec": ends[last_N],
+    }
+
+
+def _finish(
+    parts: PartFiles, videos: Catalog, max_rejected_fraction: float, reused: int, started: float
+) -> ExtractSummary:
+    rejections = parts.read_rejections()
+    rejected_path = parts.list_rejections(rejections)
+    if len(rejections) > max_rejected_fraction * len(videos):
+        first = rejections[0]
+        raise FeaturesError(
+            f"{len(rejections)} of {len(videos)} videos cannot be used, more than max_rejected_fraction = "
+            f"{max_rejected_fraction:g} allows; the first: {first.path}: {first.reason}. All are listed in "
+            f"{rejected_path}. Repair them, scan again and extract with --restart, or raise the limit: what is "
+            "done is kept for the next call"
+        )
+    vectors = parts.merge()
+    parts.remove()
+    return ExtractSummary(
+        out=parts.out,
+        videos=len(videos),
+        embedded=len(videos) - len(rejections),
+        reused=reused,
+        rejected=len(rejections),
+        rejected_path=rejected_path,
+        vectors=vectors,
+        dimension=parts.info.dimension,
+        seconds=time.monotonic() - started,
+    )

@@ -1,0 +1,102 @@
+"""What an encoder must be fed: which frames, how large, how normalised."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from unreel.data.clips import ClipSampling, FramePerPart, RandomClips, ShortVideo, UniformClips
+from unreel.data.decode import FrameSize
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How clips are cut and prepared for an encoder; kept with its weights.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    sampling: Literal["clip", "frame_per_part"] = "clip"
+    """"clip": frames a fixed stride apart; "frame_per_part": one frame from each equal part of a span
+    (CCL)."""
+    num_frames: int = 16
+    """Frames per clip."""
+    frame_stride: int = 2
+    """Distance between two frames of a "clip", in frames of the video."""
+    span_frames: int = 64
+    """Frames of the video that a "frame_per_part" clip covers; 0 covers the whole video."""
+    short_video: ShortVideo = "shrink_stride"
+    """What is done when a "clip" does not fit into its video."""
+    decode_height: int = 128
+    """Height to which frames are scaled, in pixels; with width 0, the length of the short side."""
+    decode_width: int = 171
+    """Width to which frames are scaled, in pixels; 0 keeps the aspect."""
+    crop_px: int = 112
+    """Side of the square that is cut from the middle."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Mean of red, green and blue, which is subtracted; pixels are in [0, 1]."""
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Standard deviation of red, green and blue, by which is divided."""
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("num_frames", 1), ("frame_stride", 1), ("span_frames", 0), ("crop_px", 1)):
+            if getattr(self, name) < lowest:
+                raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"mean and std need one number per color, std above 0; got {self.mean} and {self.std}"
+            )
+
+    @classmethod
+    def from_training(
+        cls,
+        clips: ClipSampling,
+        frame_size: FrameSize,
+        crop_px: int,
+        mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        std: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> "InputSpec":
+        """Describe what a network saw in training.
+
+        Args:
+            clips: the rule by which training chose frames; its number of clips plays no role.
+            frame_size: size to which frames were decoded.
+            crop_px: side of the crop that the network saw.
+            mean: subtracted from every color.
+            std: divides every color.
+
+        Raises:
+            ValueError: the rule is of a kind that encoders do not know.
+        """
+        spec = cls(
+            num_frames=getattr(clips, "num_frames", 1),
+            decode_height=frame_size.height,
+            decode_width=frame_size.width,
+            crop_px=crop_px,
+            mean=mean,
+            std=std,
+        )
+        if isinstance(clips, FramePerPart):
+            return dataclasses.replace(spec, sampling="frame_per_part", span_frames=clips.span_frames)
+        if isinstance(clips, (RandomClips, UniformClips)):
+            return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
+        raise ValueError(
+            f"an encoder takes clips of RandomClips, UniformClips or FramePerPart, got {type(clips).__name__}"
+        )
+
+    @property
+    def frame_size(self) -> FrameSize:
+        """Size to which frames are decoded."""
+        return FrameSize(self.decode_height, self.decode_width)
+
+    def build_sampling(self, clips_per_video: int) -> ClipSampling:
+        """Return the rule that spreads clips evenly over a video, without chance.
+
+        Raises:
+            ValueError: ``clips_per_video`` is not positive.
+        """
+        if clips_per_video < 1:
+            raise ValueError(f"clips_per_video must be at least 1, got {clips_per_video}")
+        if self.sampling == "frame_per_part":
+            return FramePerPart(clips_per_video, self.num_frames, self.span_frames, jitter=False)
+        return UniformClips(clips_per_video, self.num_frames, self.frame_stride, self.short_video)

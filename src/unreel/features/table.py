@@ -1,0 +1,263 @@
+"""Vectors of videos with what they belong to, as one Parquet file that pandas, polars and DuckDB read too."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+from unreel.config import config_to_dict
+from unreel.errors import FeaturesError
+from unreel.runs import atomic_path
+
+# G rows of the table, D features
+
+FORMAT_VERSION = 1
+_METADATA_KEY = b"unreel.features"
+_VECTOR = "vector"
+_COLUMNS = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("path", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("group", pa.string()),
+        ("clip_index", pa.int32()),
+        ("frame_index", pa.int64()),
+        ("start_sec", pa.float64()),
+        ("end_sec", pa.float64()),
+    ]
+)
+_TEXT_COLUMNS = ["video_id", "path", "label", "split", "group"]
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What a table of features was made from, and how; kept in the file.
+
+    Attributes:
+        encoder_hash: of the encoder.
+        encoder: its name, for messages.
+        pooling: form of the features.
+        dimension: D, length of a vector.
+        clips_per_video: clips that were spread over each video.
+        batch_size: clips per pass of the network.
+        precision: arithmetic of the network.
+        catalog_hash: of the videos that were asked for.
+        split: of the catalog, "" for all.
+        root: folder that the paths start from.
+    """
+
+    encoder_hash: str
+    encoder: str = ""
+    pooling: str = "average"
+    dimension: int = 0
+    clips_per_video: int = 1
+    batch_size: int = 0
+    precision: str = "float32"
+    catalog_hash: str = ""
+    split: str = ""
+    root: str = ""
+
+    def find_differences(self, other: "FeatureInfo") -> list[str]:
+        """Return the settings in which two tables differ, as ``name: own, not other's``.
+
+        The name of the encoder and the folder of the videos are no settings.
+        """
+        mine, theirs = config_to_dict(self), config_to_dict(other)
+        settings = [name for name in mine if name not in ("encoder", "root")]
+        return [
+            f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in settings if mine[name] != theirs[name]
+        ]
+
+
+def build_schema(info: FeatureInfo) -> pa.Schema:
+    """Return the columns of a table file with its metadata."""
+    metadata = {"format_version": FORMAT_VERSION, **config_to_dict(info)}
+    schema = _COLUMNS.append(pa.field(_VECTOR, pa.list_(pa.float32(), info.dimension)))
+    return schema.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+
+
+def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a Parquet file for rows of features; the vectors are not compressed, since they hardly shrink."""
+    return pq.ParquetWriter(
+        path,
+        schema,
+        use_dictionary=_TEXT_COLUMNS,
+        compression={name: "zstd" if name in _COLUMNS.names else "none" for name in _leaf_names(schema)},
+    )
+
+
+def _leaf_names(schema: pa.Schema) -> list[str]:
+    return [f"{_VECTOR}.list.element" if name == _VECTOR else name for name in schema.names]
+
+
+def read_info(path: Path) -> FeatureInfo:
+    """Read what a table was made from without reading its vectors.
+
+    Raises:
+        FeaturesError: the file is missing, damaged, or no table of features that this version knows.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise FeaturesError(
+            f"{path} cannot be read as a table of features: {error}; run `unreel extract`"
+        ) from error
+    return _parse_info(path, schema)
+
+
+def _parse_info(path: Path, schema: pa.Schema) -> FeatureInfo:
+    text = (schema.metadata or {}).get(_METADATA_KEY)
+    if text is None:
+        raise FeaturesError(
+            f"{path} is a Parquet file but no table of features; give the output of `unreel extract`"
+        )
+    values: dict[str, Any] = json.loads(text)
+    version = values.pop("format_version", None)
+    if version != FORMAT_VERSION:
+        raise FeaturesError(
+            f"{path} has format version {version!r} and this version of unreel reads {FORMAT_VERSION}; "
+            "extract it again"
+        )
+    known = {field.name for field in dataclasses.fields(FeatureInfo)}
+    info = FeatureInfo(**{name: value for name, value in values.items() if name in known})
+    if not schema.equals(build_schema(info)):
+        raise FeaturesError(f"{path} has other columns than a table of features; extract it again")
+    return info
+
+
+class FeatureTable:
+    """Vectors and what they belong to, row by row; never changed in place.
+
+    Args:
+        columns: everything but the vectors.
+        vectors_GD: float32, one row per row of ``columns``.
+        info: what the vectors were made from.
+    """
+
+    def __init__(self, columns: pa.Table, vectors_GD: NDArray[np.float32], info: FeatureInfo) -> None:
+        assert columns.num_rows == len(vectors_GD)
+        self._columns = columns
+        self.vectors = vectors_GD
+        self.info = info
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a table; the vectors lie in memory once.
+
+        Raises:
+            FeaturesError: the file is missing, damaged, or no table of features that this version knows.
+        """
+        path = Path(path)
+        info = read_info(path)
+        try:
+            with pq.ParquetFile(path) as file:
+                vectors_GD = np.empty((file.metadata.num_rows, info.dimension), dtype=np.float32)
+                parts, start = [], 0
+                for batch in file.iter_batches(batch_size=8192):
+                    rows = batch.column(_VECTOR).flatten().to_numpy(zero_copy_only=False)
+                    vectors_GD[start : start + len(batch)] = rows.reshape(len(batch), info.dimension)
+                    start += len(batch)
+                    parts.append(batch.drop_columns([_VECTOR]))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise FeaturesError(f"{path} is damaged: {error}; run `unreel extract` again") from error
+        return cls(pa.Table.from_batches(parts, schema=_COLUMNS), vectors_GD, info)
+
+    def save(self, path: Path) -> None:
+        """Write the table in one step."""
+        with atomic_path(path) as temporary, open_writer(temporary, build_schema(self.info)) as writer:
+            writer.write_table(self.to_arrow())
+
+    @classmethod
+    def from_columns(cls, info: FeatureInfo, vectors_GD: ArrayLike, **columns: Any) -> Self:  # noqa: ANN401
+        """Build a table from lists or arrays, one per column; see `column_names`.
+
+        Raises:
+            ValueError: a column is missing or unknown, or the lengths differ.
+        """
+        if columns.keys() != set(_COLUMNS.names):
+            raise ValueError(f"a table of features has the columns {_COLUMNS.names}, got {sorted(columns)}")
+        vectors = np.asarray(vectors_GD, dtype=np.float32).reshape(-1, info.dimension)
+        table = pa.table({name: columns[name] for name in _COLUMNS.names}, schema=_COLUMNS)
+        if table.num_rows != len(vectors):
+            raise ValueError(f"{len(vectors)} vectors but {table.num_rows} rows in the other columns")
+        return cls(table, vectors, info)
+
+    @staticmethod
+    def column_names() -> list[str]:
+        """Return the names of all columns but the vectors."""
+        return list(_COLUMNS.names)
+
+    def to_arrow(self) -> pa.Table:
+        """Return all columns as an Arrow table, the vectors without a copy."""
+        flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1), type=pa.float32())
+        vectors = pa.FixedSizeListArray.from_arrays(flat, self.info.dimension)
+        return self._columns.append_column(_VECTOR, vectors).cast(build_schema(self.info))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return one column: words as an array of objects, numbers as they are stored.
+
+        Raises:
+            FeaturesError: there is no such column.
+        """
+        if name not in _COLUMNS.names:
+            raise FeaturesError(
+                f"a table of features has no column {name!r}; it has {', '.join(_COLUMNS.names)}"
+            )
+        values: NDArray[Any] = self._columns[name].to_numpy()
+        return values
+
+    @cached_property
+    def video_ids(self) -> NDArray[Any]:
+        """Id of the video of every row."""
+        return self.column("video_id")
+
+    @property
+    def split_names(self) -> list[str]:
+        """The splits, sorted, without the empty one."""
+        return sorted(set(self._columns["split"].unique().to_pylist()) - {""})
+
+    def select(self, split: str) -> "FeatureTable":
+        """Return the rows of one split; "" selects all.
+
+        Raises:
+            FeaturesError: the table has no such split.
+        """
+        if not split:
+            return self
+        rows = np.flatnonzero(self.column("split") == split)
+        if not len(rows):
+            known = ", ".join(map(repr, self.split_names)) or "none"
+            raise FeaturesError(f"the table has no split {split!r}; its splits: {known}")
+        return self.take(rows)
+
+    def take(self, rows: NDArray[np.int64]) -> "FeatureTable":
+        """Return these rows, in this order."""
+        return FeatureTable(self._columns.take(pa.array(rows)), self.vectors[rows], self.info)
+
+    def average_per_video(self) -> "FeatureTable":
+        """Return one row per video, in order of first appearance: the mean of its vectors.
+
+        Its stretch of time reaches from the first clip to the last.
+        """
+        _, first, video_G = np.unique(self.video_ids, return_index=True, return_inverse=True)
+        # Number the videos by first appearance instead of by id, and bring their rows together.
+        rank = np.argsort(np.argsort(first))
+        order = np.argsort(rank[video_G], kind="stable")
+        starts = np.searchsorted(rank[video_G][order], np.arange(len(first)))
+        counts = np.diff(np.append(starts, len(order)))
+        means = np.add.reduceat(self.vectors[order], starts, axis=0) / counts[:, None].astype(np.float32)
+        columns = {name: self.column(name)[np.sort(first)] for name in _COLUMNS.names}
+        columns["start_sec"] = np.minimum.reduceat(self.column("start_sec")[order], starts)
+        columns["end_sec"] = np.maximum.reduceat(self.column("end_sec")[order], starts)
+        return FeatureTable.from_columns(self.info, means, **columns)
