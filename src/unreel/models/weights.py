@@ -1,0 +1,127 @@
+"""Weights from files: our own, torchvision's, and those of other training code.
+
+A file is read without running any code from it; whatever does not fit the backbone is named.
+"""
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from unreel.errors import WeightsError
+from unreel.models.backbone import Backbone
+from unreel.models.weight_matching import LoadReport, join_names, match_weights
+
+_CONTAINERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "method",
+    "encoder",
+    "backbone",
+    "network",
+    "net",
+)
+
+
+def load_state_dict_file(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a weights file into memory, on the CPU, by the names they have in the file.
+
+    Usual containers around a state dictionary (``state_dict``, ``model``, ...) are opened; prefixes are kept.
+
+    Args:
+        path: a ``.safetensors`` file, a file of ``torch.save``, or a folder with ``model.safetensors``.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, holds no tensors, or would run code when read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file; weights are a .safetensors or a PyTorch file")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = _open_containers(content)
+    if not state:
+        keys = f" with {join_names(content) or 'nothing in it'}" if isinstance(content, Mapping) else ""
+        held = f"a {type(content).__name__}{keys}"
+        raise WeightsError(f"{path}: holds no weights but {held}; save a state dictionary of tensors")
+    return state
+
+
+def _read_safetensors(path: Path) -> object:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a whole safetensors file ({error}); copy it again") from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual formats, which either load or are refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file may raise anything
+        wanted = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
+        if isinstance(error, pickle.UnpicklingError) and wanted:
+            raise WeightsError(
+                f"{path}: reading it would run code ({wanted[1]}), which is refused; where you trust the "
+                "file, read it with torch.load(..., weights_only=False) and save its state dictionary alone"
+            ) from error
+        raise WeightsError(
+            f"{path}: not a whole PyTorch weights file ({_shorten(error)}); copy it again, or save a state "
+            "dictionary with torch.save"
+        ) from error
+
+
+def _shorten(error: Exception) -> str:
+    """Return the reason alone: torch adds the advice to read the file with its code."""
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    return re.split(r"\. |\n", text)[0] or type(error).__name__
+
+
+def _open_containers(content: object) -> dict[str, Tensor]:
+    """Return the tensors of the innermost container; empty when there are none."""
+    if not isinstance(content, Mapping):
+        return {}
+    for name in _CONTAINERS:
+        if state := _open_containers(content.get(name)):
+            return state
+    return {str(key): value.detach() for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def load_backbone_weights(backbone: Backbone, path: Path) -> LoadReport:
+    """Copy the weights of a file into a backbone, in place, and tell what fitted.
+
+    The names may be ours or torchvision's, behind any prefix, so that checkpoints of MoCo and of other
+    training code load as they are. A 2D ResNet-18 fills R3D-18+1 up to res5 (decision L16).
+
+    Raises:
+        WeightsError: the file cannot be read, or less than half of the weights fit; the backbone is then
+            unchanged.
+    """
+    state = load_state_dict_file(path)
+    fitting, report = match_weights(backbone, state)
+    if report.share_loaded < 0.5:
+        raise WeightsError(f"{path}: {_explain(backbone, report, state)}")
+    backbone.load_state_dict(fitting, strict=False)
+    return report
+
+
+def _explain(backbone: Backbone, report: LoadReport, state: Mapping[str, Tensor]) -> str:
+    reasons = [f"only {report.share_loaded:.0%} of the weights of {type(backbone).__name__} fit"]
+    if report.missing:
+        reasons.append(f"not in the file: {join_names(report.missing)}")
+    if report.mismatched:
+        reasons.append(f"of another shape: {join_names(report.mismatched, limit=2)}")
+    return (
+        f"{'; '.join(reasons)}. The file has {join_names(state)}. "
+        "Choose the architecture, depth and width that the file was trained with"
+    )
