@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unreel import __version__
+from unreel.machine import count_cores
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def collect_provenance() -> dict[str, Any]:
         "packages": {name: _version(name) for name in ("torch", "av", "numpy", "pyarrow")},
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": count_cores(),
         "command": sys.argv,
         "commit": _commit(),
     }

@@ -106,9 +106,16 @@ def test_an_exit_inside_a_command_keeps_its_code(
     assert capsys.readouterr().err == ("why\n" if status == "why" else "")
 
 
-def test_a_bug_shows_itself(command: Callable[[Command], None]) -> None:
-    command(raising(ZeroDivisionError("bug")))
-    with pytest.raises(ZeroDivisionError):
+def test_a_missing_package_is_named(command: Callable[[Command], None], capsys: Capture) -> None:
+    command(raising(ModuleNotFoundError("No module named 'rich'", name="rich")))
+    assert run(["fake"]) == 1
+    assert "error: the package 'rich' is missing; `pip install rich`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), ModuleNotFoundError("bug", name="unreel.dta")])
+def test_a_bug_shows_itself(bug: Exception, command: Callable[[Command], None]) -> None:
+    command(raising(bug))
+    with pytest.raises(type(bug), match="bug"):
         run(["fake"])
 
 

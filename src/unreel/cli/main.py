@@ -43,6 +43,11 @@ def run(argv: Sequence[str]) -> int:
         module = importlib.import_module(f"unreel.cli.{COMMANDS[argv[0]][0]}")
         module.main(argv[1:])
         sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        if (error.name or "unreel").startswith("unreel"):
+            raise
+        _print(f"error: the package {error.name!r} is missing; `pip install {error.name}`", error=True)
+        return EXIT_FAILURE
     except (SystemExit, KeyboardInterrupt, UnreelError, OSError, ValueError) as stop:
         return _explain(stop)
     return EXIT_OK

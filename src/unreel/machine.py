@@ -1,0 +1,41 @@
+"""How much of the machine this process may use: its own limits, not the machine's size."""
+
+import os
+import re
+from pathlib import Path
+
+_MB = 1024 * 1024
+
+
+def count_cores(root: Path = Path("/")) -> int:
+    """Return the cores that this process may use: its affinity, cut by the container's quota.
+
+    Args:
+        root: of the file system in which the limits stand.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _read(root / "sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():
+        cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def read_memory_mb(root: Path = Path("/")) -> int:
+    """Return the memory that this process may use in MiB, cut by the container's limit; 0 when unknown.
+
+    Args:
+        root: of the file system in which the limits stand.
+    """
+    found = re.search(r"^MemTotal: +(\d+) kB", _read(root / "proc/meminfo"), flags=re.MULTILINE)
+    sizes = [int(found[1]) // 1024] if found else []
+    limit = _read(root / "sys/fs/cgroup/memory.max")
+    if limit.isdigit():
+        sizes.append(int(limit) // _MB)
+    return min(sizes, default=0)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,66 @@
+"""The limits of a container count, not the size of the machine around it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from unreel.machine import count_cores, read_memory_mb
+
+
+def write_limits(root: Path, *, cpu: str = "", memory: str = "", total_kb: int = 0) -> Path:
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    (root / "proc").mkdir()
+    if cpu:
+        (root / "sys/fs/cgroup/cpu.max").write_text(f"{cpu}\n")
+    if memory:
+        (root / "sys/fs/cgroup/memory.max").write_text(f"{memory}\n")
+    if total_kb:
+        (root / "proc/meminfo").write_text(f"MemTotal:       {total_kb} kB\nMemFree:  1 kB\n")
+    return root
+
+
+@pytest.fixture
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+
+
+@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ("", 8),
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("250000 100000", 2),
+        ("50000 100000", 1),
+        ("9900000 100000", 8),
+    ],
+)
+def test_cores_are_cut_by_the_quota(quota: str, cores: int, tmp_path: Path) -> None:
+    assert count_cores(write_limits(tmp_path, cpu=quota)) == cores
+
+
+def test_without_affinity_all_cores_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert count_cores(tmp_path) == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert count_cores(tmp_path) == 1
+
+
+def test_memory_is_cut_by_the_limit(tmp_path: Path) -> None:
+    assert read_memory_mb(write_limits(tmp_path, memory=str(512 * 1024**2), total_kb=8 * 1024**2)) == 512
+
+
+@pytest.mark.parametrize("limit", ["", "max", str(2**60)])
+def test_memory_without_a_limit_is_the_machines(limit: str, tmp_path: Path) -> None:
+    assert read_memory_mb(write_limits(tmp_path, memory=limit, total_kb=8 * 1024**2)) == 8192
+
+
+def test_unknown_memory_is_zero(tmp_path: Path) -> None:
+    assert read_memory_mb(tmp_path) == 0
+
+
+def test_this_machine_has_cores() -> None:
+    assert count_cores() >= 1
