@@ -12,7 +12,18 @@ for _name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "MASTER_ADDR",
 for _name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"):
     os.environ.pop(_name, None)
 
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402 (behind the variables on purpose)
 
 settings.register_profile("unreel", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("unreel")
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the catalog of twelve short videos, nine of them for training; nobody writes into its folder."""
+    from tests.corpus import build_corpus
+
+    return build_corpus(tmp_path_factory.mktemp("corpus"))

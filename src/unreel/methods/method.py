@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.clips import ClipSampling
 from unreel.models.backbone import Backbone
+from unreel.models.zoo import BackboneConfig
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,10 @@ class MethodConfig(ABC):
 
     clips: ClipSampling
     """Which frames of a video the method wants."""
+    augmentation: ClipAugmentation
+    """How a view is made of a clip."""
+    backbone: BackboneConfig
+    """The network that learns."""
 
     @abstractmethod
     def build(self) -> Method:

@@ -1,0 +1,298 @@
+"""From a catalog to batches of clips: which videos, in which order, and what happens when one fails."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from unreel.data.batch import Rejection, VideoBatch
+from unreel.data.cache import FrameCache
+from unreel.data.catalog import Catalog
+from unreel.data.clips import ClipSampling
+from unreel.data.decode import ClipDecoder, FrameSize
+from unreel.errors import CatalogError, VideoError
+from unreel.progress import Progress, ignore_progress
+from unreel.seeding import build_generator, derive_key
+
+# B batch, N clips, T frames, H W pixels
+
+_PREFETCHED_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which videos are read, and how."""
+
+    catalog: Path = Path("catalog.parquet")
+    """Catalog that `unreel scan` wrote."""
+    split: str = "auto"
+    """Split to use; "auto" takes "train" where the catalog has it and everything otherwise; "" takes
+    everything."""
+    height: int = 128
+    """Height to which frames are scaled, in pixels; with width 0, the length of the short side."""
+    width: int = 171
+    """Width to which frames are scaled, in pixels; 0 keeps the aspect."""
+    min_frames: int = 1
+    """Videos with fewer frames are left out."""
+    num_workers: int = -1
+    """Processes that decode; -1 takes one per core, or none when the frames are in memory."""
+    cache: Literal["none", "ram"] = "none"
+    """Whether all frames are decoded once and kept in memory."""
+    cache_limit_mb: int = 4096
+    """Memory that the cache may use, in MiB."""
+    max_rejected_fraction: float = 0.05
+    """The run stops when more than this share of the videos cannot be read."""
+    decode_time_limit_sec: float = 30.0
+    """Time after which a video counts as unreadable."""
+
+    @property
+    def frame_size(self) -> FrameSize:
+        """Size to which frames are scaled."""
+        return FrameSize(self.height, self.width)
+
+
+def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
+    """Load the catalog and keep what the configuration asks for.
+
+    Returns:
+        The videos to use, and those that are too short, each with the reason.
+
+    Raises:
+        CatalogError: the catalog is missing or damaged, has no such split, or nothing is left.
+    """
+    catalog = Catalog.load(config.catalog)
+    split = config.split
+    if split == "auto":
+        split = "train" if "train" in catalog.split_names else ""
+    if split:
+        catalog = catalog.select(split)
+    frames = catalog.num_frames_array
+    is_long = frames >= config.min_frames
+    too_short = [
+        Rejection(
+            str(catalog.video(int(row)).path), f"{frames[row]} frames, data.min_frames is {config.min_frames}"
+        )
+        for row in np.flatnonzero(~is_long)
+    ]
+    if not is_long.any():
+        raise CatalogError(
+            f"{config.catalog}: none of the {len(catalog)} videos has data.min_frames = {config.min_frames} "
+            f"frames; the longest has {frames.max(initial=0)}"
+        )
+    return catalog.take(np.flatnonzero(is_long)), too_short
+
+
+class TrainingBatches(Dataset[VideoBatch]):
+    """Number of a part of a batch -> that part, a pure function of seed and number.
+
+    Every epoch passes over the videos in a new random order and leaves out the rest that does not fill a
+    batch, so the videos of a batch are distinct. A video that fails is replaced by one that is not in the
+    batch, always the same one. Batch ``b`` consists of the parts ``b * num_parts`` to ``(b + 1) * num_parts -
+    1``.
+
+    Args:
+        catalog: the videos to train on.
+        clips: which frames of each.
+        config: how they are read.
+        seed: of the run.
+        batch_size: videos per batch, over all processes.
+        num_parts: parts in which a batch is read, one after the other.
+        rank: this process's number.
+        world_size: number of processes; each reads an equal share of every part.
+        cache: decoded frames, if they are in memory.
+
+    Raises:
+        ValueError: the batch is larger than the corpus or cannot be shared evenly.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        clips: ClipSampling,
+        config: DataConfig,
+        *,
+        seed: int,
+        batch_size: int,
+        num_parts: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        cache: FrameCache | None = None,
+    ) -> None:
+        if batch_size > len(catalog):
+            raise ValueError(
+                f"train.batch_size is {batch_size} but there are {len(catalog)} videos to train on, and a "
+                f"batch holds every video once; lower train.batch_size to {len(catalog)} or less"
+            )
+        if batch_size % (num_parts * world_size):
+            raise ValueError(
+                f"train.batch_size = {batch_size} cannot be shared evenly by {world_size} processes in "
+                f"{num_parts} parts; make it a multiple of {num_parts * world_size}"
+            )
+        self._catalog = catalog
+        self._clips = clips
+        self._seed = seed
+        self._batch_size = batch_size
+        self._num_parts = num_parts
+        self._share = batch_size // (num_parts * world_size)
+        self._rank, self._world_size = rank, world_size
+        self._cache = cache
+        self._decoder = ClipDecoder(config.frame_size, time_limit_sec=config.decode_time_limit_sec)
+        self._failed: dict[int, str] = {}
+        self.batches_per_epoch = len(catalog) // batch_size
+
+    def __getitem__(self, number: int) -> VideoBatch:
+        """Read this process's share of a part.
+
+        Raises:
+            CatalogError: no video of the corpus can be read.
+        """
+        batch, part = divmod(number, self._num_parts)
+        epoch, place = divmod(batch, self.batches_per_epoch)
+        order = _epoch_order(self._seed, epoch, len(self._catalog))
+        members = order[place * self._batch_size : (place + 1) * self._batch_size]
+        rejections: list[Rejection] = []
+        rows: list[int] = []
+        clips: list[NDArray[np.uint8]] = []
+        plans: list[NDArray[np.int64]] = []
+        first_slot = (part * self._world_size + self._rank) * self._share
+        for slot in range(first_slot, first_slot + self._share):
+            for row in self._candidates(members, slot, batch):
+                read = None if row in rows else self._read(row, epoch, rejections)
+                if read is not None:
+                    rows.append(row)
+                    clips.append(read[0])
+                    plans.append(read[1])
+                    break
+            else:
+                raise CatalogError(
+                    f"no readable video is left to fill batch {batch}; last error: {rejections[-1].reason}"
+                )
+        keys = [derive_key(self._seed, "augment", epoch, self._catalog.video(row).id) for row in rows]
+        return _collate(rows, clips, plans, keys, tuple(rejections))
+
+    def _candidates(self, members: NDArray[np.int64], slot: int, batch: int) -> Iterator[int]:
+        """Yield the slot's video, then its substitutes.
+
+        Every slot has substitutes of its own, so that processes need not agree; only when these are used up, in a
+        corpus that is hardly larger than a batch, does it try those of the others.
+        """
+        yield int(members[slot])
+        others = np.setdiff1d(np.arange(len(self._catalog)), members)
+        shuffled = build_generator(self._seed, "substitutes", batch).permutation(others)
+        own = shuffled[slot :: self._batch_size]
+        yield from (int(row) for row in own)
+        yield from (int(row) for row in shuffled if row not in own)
+
+    def _read(
+        self, row: int, epoch: int, rejections: list[Rejection]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
+        video = self._catalog.video(row)
+        if row in self._failed:
+            rejections.append(Rejection(str(video.path), self._failed[row]))
+            return None
+        plan = self._clips.sample(video.frames, build_generator(self._seed, "clips", epoch, video.id))
+        try:
+            if self._cache is not None:
+                return self._cache.decode(video.path, plan.frames_NT), plan.frames_NT
+            return self._decoder.decode(video.path, video.index, plan.frames_NT), plan.frames_NT
+        except VideoError as error:
+            where = "" if error.frame_index is None else f" (frame {error.frame_index})"
+            self._failed[row] = error.reason + where
+            rejections.append(Rejection(str(video.path), self._failed[row]))
+            return None
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, num_videos: int) -> NDArray[np.int64]:
+    return build_generator(seed, "order", epoch).permutation(num_videos)
+
+
+def _collate(
+    rows: list[int],
+    clips: list[NDArray[np.uint8]],
+    plans: list[NDArray[np.int64]],
+    keys: list[int],
+    rejections: tuple[Rejection, ...],
+) -> VideoBatch:
+    sizes = np.array([clip.shape[2:4] for clip in clips], dtype=np.int64)
+    height, width = sizes.max(axis=0)
+    if (sizes == sizes[0]).all():
+        frames = torch.from_numpy(np.stack(clips))
+    else:
+        frames = torch.zeros((len(clips), *clips[0].shape[:2], int(height), int(width), 3), dtype=torch.uint8)
+        for target, clip in zip(frames, clips, strict=True):
+            target[:, :, : clip.shape[2], : clip.shape[3]] = torch.from_numpy(clip)
+    return VideoBatch(
+        frames_BNTHWC=frames,
+        sizes_B2=torch.from_numpy(sizes),
+        video_index_B=torch.tensor(rows),
+        frame_index_BNT=torch.from_numpy(np.stack(plans)),
+        keys_B=torch.tensor(keys),
+        rejections=rejections,
+    )
+
+
+def build_cache(
+    catalog: Catalog, config: DataConfig, progress: Progress = ignore_progress
+) -> FrameCache | None:
+    """Decode everything into memory when the configuration asks for it.
+
+    Raises:
+        ValueError: it would not fit into ``data.cache_limit_mb``.
+    """
+    if config.cache == "none":
+        return None
+    return FrameCache(
+        catalog,
+        config.frame_size,
+        limit_mb=config.cache_limit_mb,
+        num_threads=count_cores(),
+        time_limit_sec=config.decode_time_limit_sec,
+        progress=progress,
+    )
+
+
+def build_loader(
+    batches: TrainingBatches,
+    *,
+    first: int,
+    last: int,
+    num_workers: int,
+    is_pinned: bool,
+) -> DataLoader[VideoBatch]:
+    """Read the parts ``first`` to ``last - 1`` ahead of their use; each worker decodes with one thread."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=num_workers,
+        pin_memory=is_pinned,
+        worker_init_fn=_start_worker,
+        prefetch_factor=_PREFETCHED_BATCHES if num_workers else None,
+    )
+
+
+def count_workers(config: DataConfig, *, processes_per_machine: int = 1) -> int:
+    """Return how many decoding processes to start for one training process."""
+    if config.num_workers >= 0:
+        return config.num_workers
+    return 0 if config.cache == "ram" else max(1, count_cores() // processes_per_machine)
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the training process decides when to stop
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,31 @@
+"""Heads that turn features into the embeddings a loss sees."""
+
+from torch import Tensor, nn
+
+# B batch, D features
+
+
+class ProjectionHead(nn.Module):
+    """One linear layer, or two with a ReLU between them.
+
+    Args:
+        num_features: length of the backbone's features.
+        embedding_dim: length of the embedding.
+        hidden_dim: width of the hidden layer; 0 makes the head a single linear layer (MoCo v1, CACL).
+    """
+
+    def __init__(self, num_features: int, embedding_dim: int, *, hidden_dim: int = 0) -> None:
+        super().__init__()
+        if hidden_dim:
+            self.layers = nn.Sequential(
+                nn.Linear(num_features, hidden_dim),
+                nn.ReLU(inplace=True),
+                nn.Linear(hidden_dim, embedding_dim),
+            )
+        else:
+            self.layers = nn.Sequential(nn.Linear(num_features, embedding_dim))
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        """Project the last axis; embeddings are not normalised, the losses do that."""
+        embedding: Tensor = self.layers(features_BD)
+        return embedding

@@ -1,0 +1,83 @@
+"""Find recipes by name: functions that return a `Recipe`, here or in any module that can be imported."""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import unreel.recipes
+from unreel.config import config_from_dict
+from unreel.errors import TrainingError
+from unreel.train.pretrain import read_run_recipe
+from unreel.train.recipe import Recipe
+
+
+def list_recipes() -> dict[str, Callable[[], Recipe]]:
+    """Return the recipes of this package by name, such as ``"ccl.ucf101"``, sorted."""
+    recipes = {}
+    for module in pkgutil.iter_modules(unreel.recipes.__path__):
+        for name, function in _recipes_of(f"unreel.recipes.{module.name}"):
+            recipes[f"{module.name}.{name}"] = function
+    return dict(sorted(recipes.items()))
+
+
+def find_recipe(name: str) -> Callable[[], Recipe]:
+    """Return the function behind a name.
+
+    ``ccl.ucf101`` is ``ucf101`` in ``unreel/recipes/ccl.py``; ``my_package.my_module:my_recipe`` is a
+    function of a module of the user's, found like any import.
+
+    Raises:
+        ValueError: there is no such recipe; the message has close names and how to list all.
+    """
+    if ":" in name:
+        return _find_outside(name)
+    known = list_recipes()
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise ValueError(
+        f"no recipe is called {name!r}; {hint}`unreel recipes` lists them, and a recipe of your own is named "
+        "module:function"
+    )
+
+
+def load_run_recipe(run: Path) -> tuple[str, Recipe]:
+    """Return the name and the full configuration of a run, from its folder alone.
+
+    Raises:
+        TrainingError: the folder holds no run, or its settings are not those of this version.
+    """
+    name, settings = read_run_recipe(run)
+    try:
+        return name, config_from_dict(find_recipe(name)(), settings)
+    except ValueError as error:
+        raise TrainingError(f"{run}/recipe.json does not fit this version of unreel: {error}") from error
+
+
+def _find_outside(name: str) -> Callable[[], Recipe]:
+    module_name, _, function_name = name.partition(":")
+    try:
+        found = dict(_recipes_of(module_name))
+    except ImportError as error:
+        raise ValueError(
+            f"recipe {name!r}: module {module_name!r} cannot be imported ({error}); install it or set "
+            "PYTHONPATH"
+        ) from error
+    if function_name not in found:
+        raise ValueError(
+            f"recipe {name!r}: {module_name} has no function {function_name!r} annotated `-> Recipe`; it has "
+            f"{sorted(found) or 'none'}"
+        )
+    return found[function_name]
+
+
+def _recipes_of(module_name: str) -> Iterator[tuple[str, Callable[[], Recipe]]]:
+    module = importlib.import_module(module_name)
+    for name, function in inspect.getmembers(module, inspect.isfunction):
+        is_recipe = inspect.signature(function).return_annotation in (Recipe, "Recipe")
+        if is_recipe and function.__module__ == module.__name__ and not name.startswith("_"):
+            yield name, function

@@ -1,0 +1,128 @@
+"""The training loop. Every method goes through this one."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from unreel.data.batch import VideoBatch
+from unreel.data.loader import build_loader
+from unreel.distributed import wait_for_all
+from unreel.errors import TrainingError
+from unreel.methods.method import StepOutput
+from unreel.progress import Progress
+from unreel.seeding import derive_key
+from unreel.train.checkpoint import save_checkpoint
+from unreel.train.export import export_encoder
+from unreel.train.job import Job
+from unreel.train.journal import Journal
+from unreel.train.optimizer import clip_gradients, set_learning_rate
+from unreel.train.schedule import learning_rate
+from unreel.train.signals import catch_stop_signals
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the loop ended: steps done, the last line of metrics, the signal that stopped it, if any."""
+
+    steps: int
+    metrics: dict[str, Any]
+    stopped_by: str
+
+
+def train(job: Job, progress: Progress) -> Outcome:
+    """Train from ``first_step`` to ``num_steps``, or until a signal asks to stop.
+
+    Raises:
+        TrainingError: the loss is not finite, or too many videos fail.
+    """
+    config, method, optimizer = job.recipe.train, job.method, job.optimizer
+    model = DistributedDataParallel(method, broadcast_buffers=False) if job.rank.world_size > 1 else method
+    method.train()
+    step = job.first_step
+    with catch_stop_signals() as stop, Journal(job, progress) as journal:
+        batches = journal.time_batches(_build_loader(job))
+        for step in range(job.first_step + 1, job.num_steps + 1):
+            lr = _learning_rate(job, step)
+            set_learning_rate(optimizer, lr)
+            torch.manual_seed(derive_key(config.seed, "step", step, job.rank.rank))
+
+            for part in range(1, config.accumulate + 1):
+                batch = next(batches)
+                with torch.no_grad():
+                    views = method.make_views(batch.to(job.device))
+                with _synchronisation(model, is_needed=part == config.accumulate):
+                    with torch.autocast(job.device.type, torch.bfloat16, enabled=job.is_bfloat16):
+                        output: StepOutput = model(views)
+                    _check_finite(output, batch, job, step)
+                    torch.autograd.backward(output.loss / config.accumulate)
+                journal.note(output)
+
+            clip_gradients(method, config.optimizer.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            method.after_step(step / job.num_steps)
+
+            must_stop = journal.report(step, lr, stop)
+            if must_stop or step == job.num_steps or step % config.checkpoint_every_steps == 0:
+                _save(job, step)
+            if must_stop:
+                break
+    return Outcome(step, journal.metrics, stop.signal_name)
+
+
+def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch]:
+    parts = job.recipe.train.accumulate
+    return build_loader(
+        job.batches,
+        first=job.first_step * parts,
+        last=job.num_steps * parts,
+        num_workers=job.num_workers,
+        is_pinned=job.device.type == "cuda",
+    )
+
+
+def _learning_rate(job: Job, step: int) -> float:
+    return learning_rate(
+        job.recipe.train.schedule,
+        job.recipe.train.optimizer.lr,
+        step=step - 1,
+        num_steps=job.num_steps,
+        steps_per_epoch=job.batches.batches_per_epoch,
+    )
+
+
+def _synchronisation(model: nn.Module, *, is_needed: bool) -> AbstractContextManager[Any]:
+    """Exchange gradients between processes only with the last part of a batch."""
+    if is_needed or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    return model.no_sync()
+
+
+def _check_finite(output: StepOutput, batch: VideoBatch, job: Job, step: int) -> None:
+    if torch.isfinite(output.loss):
+        return
+    terms = ", ".join(f"{name} = {value.item():g}" for name, value in output.terms.items())
+    videos = ", ".join(str(job.catalog.video(int(row)).path) for row in batch.video_index_B)
+    raise TrainingError(
+        f"the loss is {output.loss.item():g} at step {step} ({terms}); the last checkpoint in {job.run} is "
+        "kept. Lower train.optimizer.lr or set train.optimizer.clip_norm, then start again. Videos of the "
+        f"batch: {videos}"
+    )
+
+
+def _save(job: Job, step: int) -> None:
+    if job.rank.is_main:
+        save_checkpoint(
+            job.run / "checkpoints",
+            step=step,
+            method=job.method,
+            optimizer=job.optimizer,
+            identity=job.identity,
+            keep=job.recipe.train.keep_checkpoints,
+        )
+        export_encoder(job, step)
+    wait_for_all()

@@ -1,0 +1,128 @@
+"""From a recipe to a trained encoder."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unreel.distributed import read_rank, start_process_group, stop_process_group
+from unreel.errors import TrainingError
+from unreel.progress import Progress, ignore_progress
+from unreel.train.loop import train
+from unreel.train.recipe import Recipe
+from unreel.train.setup import RECIPE_FILE, choose_device, prepare_job
+
+
+@dataclass(frozen=True)
+class PretrainSummary:
+    """What a run did.
+
+    Attributes:
+        run: the run folder.
+        encoder: folder of the exported encoder.
+        num_videos: videos trained on.
+        first_step: where this part of the run began.
+        steps: optimiser steps done in all.
+        num_steps: optimiser steps of the whole run.
+        num_failed: videos that could not be read.
+        num_left_out: videos that the settings exclude.
+        metrics: the last line of metrics.
+        seconds: wall time.
+        stopped_by: name of the signal that stopped the run early, or "".
+    """
+
+    run: Path
+    encoder: Path
+    num_videos: int
+    first_step: int
+    steps: int
+    num_steps: int
+    num_failed: int
+    num_left_out: int
+    metrics: dict[str, Any]
+    seconds: float
+    stopped_by: str
+
+
+def pretrain(
+    recipe: Recipe,
+    run: Path,
+    *,
+    recipe_name: str,
+    is_resumed: bool = False,
+    progress: Progress = ignore_progress,
+) -> PretrainSummary:
+    """Train a recipe into a run folder, or go on where a run was cut off.
+
+    On the CPU a run that was killed at any moment and resumed ends with the weights of the uninterrupted run,
+    to the bit, on the same machine with the same number of threads.
+
+    Args:
+        recipe: the full configuration; of a resumed run, the one that its ``recipe.json`` holds.
+        run: folder to write; new or empty unless the run is resumed.
+        recipe_name: by which the recipe is found again.
+        is_resumed: whether to continue from the newest checkpoint.
+        progress: told after every report of the loop.
+
+    Raises:
+        TrainingError: the folder holds another run, cannot be resumed, or the training fails.
+        CatalogError: the videos cannot be found.
+        ValueError: the settings do not fit the videos or the machine.
+    """
+    started = time.perf_counter()
+    rank = read_rank()
+    device = choose_device(recipe.train.device, rank)
+    start_process_group(rank, device)
+    try:
+        job = prepare_job(
+            recipe,
+            run,
+            recipe_name=recipe_name,
+            is_resumed=is_resumed,
+            rank=rank,
+            device=device,
+            progress=progress,
+        )
+        outcome = train(job, progress)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a decoding process died ({error}); the machine may be out of memory: lower data.num_workers or "
+            f"train.batch_size, then `unreel pretrain --resume {run}`"
+        ) from error
+    finally:
+        stop_process_group()
+    return PretrainSummary(
+        run=run,
+        encoder=run / "encoder",
+        num_videos=len(job.catalog),
+        first_step=job.first_step,
+        steps=outcome.steps,
+        num_steps=job.num_steps,
+        num_failed=job.rejected.num_failed,
+        num_left_out=job.rejected.num_left_out,
+        metrics=outcome.metrics,
+        seconds=time.perf_counter() - started,
+        stopped_by=outcome.stopped_by,
+    )
+
+
+def read_run_recipe(run: Path) -> tuple[str, Mapping[str, Any]]:
+    """Return the recipe's name and its settings as the run folder records them.
+
+    Raises:
+        TrainingError: the folder holds no run.
+    """
+    path = run / RECIPE_FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content["recipe"]), content["settings"]
+    except FileNotFoundError:
+        raise TrainingError(
+            f"{run} holds no run: there is no {path.name}; give the folder of `--run`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,115 @@
+"""A full configuration: everything that a run depends on, and nothing else."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from unreel.data.loader import DataConfig
+from unreel.methods.method import MethodConfig
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights move."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum, or AdamW."""
+    lr: float = 0.01
+    """Highest learning rate."""
+    momentum: float = 0.9
+    """Of SGD; AdamW takes it as its first beta."""
+    weight_decay: float = 1e-4
+    """Weight decay: coupled in SGD, decoupled in AdamW."""
+    decay_norms: bool = True
+    """Whether biases and normalisation weights decay too."""
+    clip_norm: float = 0.0
+    """Gradients are scaled down to this norm; 0 leaves them."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate changes, per optimiser step."""
+
+    name: Literal["constant", "cosine", "step"] = "cosine"
+    """Shape behind the warm-up."""
+    warmup_epochs: float = 0.0
+    """Epochs in which the rate rises linearly from ``warmup_lr``."""
+    warmup_lr: float = 0.0
+    """Where the warm-up starts."""
+    final_lr: float = 0.0
+    """Where cosine ends."""
+    decay_every_epochs: float = 20.0
+    """Of "step": epochs between two drops."""
+    decay_factor: float = 0.1
+    """Of "step": what a drop multiplies the rate by."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, how fast, where."""
+
+    epochs: int = 100
+    """Passes over the videos."""
+    steps: int = 0
+    """Optimiser steps; when positive, they decide instead of ``epochs``."""
+    batch_size: int = 64
+    """Videos per optimiser step, over all processes and accumulated parts."""
+    accumulate: int = 1
+    """Parts in which a batch is computed; losses that contrast inside the batch see one part at a time."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How weights move."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """How the learning rate changes."""
+    seed: int = 0
+    """Of every draw: weights, order, clips, augmentation."""
+    device: str = "auto"
+    """"auto" takes CUDA where there is one, else the CPU; or a name such as "cuda:1"."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of forward and backward; "auto" is bfloat16 on CUDA and float32 elsewhere."""
+    channels_last: Literal["auto", "on", "off"] = "auto"
+    """Memory layout of the convolutions; "auto" is on for CUDA only."""
+    batch_norm: Literal["local", "synchronized"] = "local"
+    """Whether each process normalises with its own batch or with that of all."""
+    log_every_steps: int = 10
+    """Steps between two lines of metrics."""
+    checkpoint_every_steps: int = 500
+    """Steps between two checkpoints."""
+    keep_checkpoints: int = 2
+    """Checkpoints that are kept, the newest ones."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment: method, data and training."""
+
+    method: MethodConfig
+    """What is learned, and from which views."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which videos are read, and how."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How long, how fast, where."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        train = self.train
+        for name, value, least in (
+            ("train.batch_size", train.batch_size, 2),
+            ("train.accumulate", train.accumulate, 1),
+            ("train.log_every_steps", train.log_every_steps, 1),
+            ("train.checkpoint_every_steps", train.checkpoint_every_steps, 1),
+            ("train.keep_checkpoints", train.keep_checkpoints, 1),
+            ("train.steps", train.steps, 0),
+            ("train.epochs", train.epochs, 0 if train.steps else 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        if train.batch_size % train.accumulate:
+            raise ValueError(
+                f"train.batch_size = {train.batch_size} does not divide into train.accumulate = "
+                f"{train.accumulate} equal parts; change one of them"
+            )
+        if train.optimizer.lr <= 0:
+            raise ValueError(f"train.optimizer.lr must be positive, got {train.optimizer.lr}")

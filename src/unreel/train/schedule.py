@@ -1,0 +1,35 @@
+"""The learning rate as a function of the step."""
+
+import math
+
+from unreel.train.recipe import ScheduleConfig
+
+
+def learning_rate(
+    config: ScheduleConfig, base_lr: float, *, step: int, num_steps: int, steps_per_epoch: int
+) -> float:
+    """Return the rate of an optimiser step.
+
+    Warm-up is linear from ``warmup_lr``, which is the rate of step 0, to ``base_lr``. Behind it, cosine falls
+    from ``base_lr`` to ``final_lr``, which it would reach at step ``num_steps``; "step" multiplies by
+    ``decay_factor`` every ``decay_every_epochs``, counted from the start of training.
+
+    Args:
+        config: shape of the schedule.
+        base_lr: the highest rate.
+        step: number of the step, from 0.
+        num_steps: steps of the whole training.
+        steps_per_epoch: steps in one pass over the videos.
+
+    Reference: VCLR's warm-up and cosine per iteration; CCL, section 4.2 (a tenth every 20 epochs).
+    """
+    warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps)
+    if step < warmup_steps:
+        return config.warmup_lr + (base_lr - config.warmup_lr) * step / warmup_steps
+    if config.name == "cosine":
+        done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+        return config.final_lr + 0.5 * (base_lr - config.final_lr) * (1 + math.cos(math.pi * done))
+    if config.name == "step":
+        drops = math.floor(step / (config.decay_every_epochs * steps_per_epoch))
+        return float(base_lr * config.decay_factor**drops)
+    return base_lr

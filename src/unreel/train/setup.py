@@ -1,0 +1,179 @@
+"""Put together what a training run works on."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from unreel.config import config_to_dict, hash_config
+from unreel.data.catalog import Catalog
+from unreel.data.loader import TrainingBatches, build_cache, count_workers, select_videos
+from unreel.distributed import Rank, wait_for_all
+from unreel.errors import TrainingError
+from unreel.methods.method import Method
+from unreel.models.batch_norm import synchronize_batch_norm
+from unreel.progress import Progress
+from unreel.runs import collect_provenance, write_json
+from unreel.seeding import derive_key
+from unreel.train.checkpoint import list_checkpoints, load_checkpoint
+from unreel.train.job import Job
+from unreel.train.optimizer import build_optimizer
+from unreel.train.recipe import Recipe, TrainConfig
+from unreel.train.rejected import RejectedVideos
+
+RECIPE_FILE = "recipe.json"
+
+
+def choose_device(name: str, rank: Rank) -> torch.device:
+    """Turn ``train.device`` into a device; with several processes each takes its own GPU.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    if name == "auto":
+        name = f"cuda:{rank.local_rank}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"device {name!r} cannot be used ({reason}); `unreel doctor` lists the devices"
+        ) from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+    return device
+
+
+def prepare_job(
+    recipe: Recipe,
+    run: Path,
+    *,
+    recipe_name: str,
+    is_resumed: bool,
+    rank: Rank,
+    device: torch.device,
+    progress: Progress,
+) -> Job:
+    """Find the videos, open the run folder, build the method and load the newest checkpoint, if there is one.
+
+    Raises:
+        TrainingError: the folder holds another run or cannot be resumed.
+        CatalogError: the videos cannot be found.
+        ValueError: the settings do not fit the videos or the machine.
+    """
+    config = recipe.train
+    catalog, too_short = select_videos(recipe.data)
+    identity = _identity(recipe, catalog)
+    if rank.is_main:
+        _open_folder(run, recipe, recipe_name, is_resumed)
+    wait_for_all()
+    batches = TrainingBatches(
+        catalog,
+        recipe.method.clips,
+        recipe.data,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        num_parts=config.accumulate,
+        rank=rank.rank,
+        world_size=rank.world_size,
+        cache=build_cache(catalog, recipe.data, progress),
+    )
+    rejected = RejectedVideos(
+        run / "rejected.csv",
+        num_videos=len(catalog),
+        max_fraction=recipe.data.max_rejected_fraction,
+        is_writer=rank.is_main,
+    )
+    rejected.leave_out(too_short)
+    method = _build_method(recipe, device)
+    optimizer = build_optimizer(config.optimizer, method)
+    first_step = 0
+    checkpoints = list_checkpoints(run / "checkpoints")
+    if checkpoints:
+        first_step = load_checkpoint(
+            checkpoints[-1], method=method, optimizer=optimizer, identity=identity, device=device
+        )
+    job = Job(
+        run=run,
+        recipe=recipe,
+        recipe_name=recipe_name,
+        catalog=catalog,
+        method=method,
+        optimizer=optimizer,
+        batches=batches,
+        rejected=rejected,
+        rank=rank,
+        device=device,
+        is_bfloat16=_uses_bfloat16(config, device),
+        num_workers=count_workers(recipe.data, processes_per_machine=_processes_here(rank)),
+        identity=identity,
+        first_step=first_step,
+        num_steps=config.steps or config.epochs * batches.batches_per_epoch,
+    )
+    if rank.is_main:
+        _record(job)
+    return job
+
+
+def _build_method(recipe: Recipe, device: torch.device) -> Method:
+    torch.manual_seed(derive_key(recipe.train.seed, "weights"))
+    method = recipe.method.build()
+    if recipe.train.batch_norm == "synchronized":
+        synchronize_batch_norm(method)
+    method.to(device)
+    layout = recipe.train.channels_last
+    if layout == "on" or (layout == "auto" and device.type == "cuda"):
+        for module in method.modules():
+            for parameter in module.parameters(recurse=False):
+                if parameter.dim() == 5:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return method
+
+
+def _uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
+
+
+def _processes_here(rank: Rank) -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", rank.world_size)))
+
+
+def _identity(recipe: Recipe, catalog: Catalog) -> str:
+    """Hash what the weights depend on, not where files lie, how they are read or how often one reports."""
+    data = dataclasses.replace(recipe.data, catalog=Path(), num_workers=0, cache="none", cache_limit_mb=0)
+    train_config = dataclasses.replace(
+        recipe.train, device="", log_every_steps=1, checkpoint_every_steps=1, keep_checkpoints=1
+    )
+    return f"{hash_config(dataclasses.replace(recipe, data=data, train=train_config))}-{catalog.hash}"
+
+
+def _open_folder(run: Path, recipe: Recipe, recipe_name: str, is_resumed: bool) -> None:
+    if is_resumed:
+        return
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise TrainingError(
+            f"{run} is not empty; give a new folder with --run, or go on with `unreel pretrain --resume "
+            f"{run}`"
+        )
+    write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
+
+
+def _record(job: Job) -> None:
+    """Add what produced this part of the run to ``provenance.json``."""
+    path = job.run / "provenance.json"
+    parts = json.loads(path.read_text(encoding="utf-8"))["parts"] if path.exists() else []
+    part = {
+        "first_step": job.first_step,
+        **collect_provenance(),
+        "device": torch.cuda.get_device_name(job.device) if job.device.type == "cuda" else str(job.device),
+        "threads": torch.get_num_threads(),
+        "processes": job.rank.world_size,
+        "seed": job.recipe.train.seed,
+        "catalog": job.catalog.hash,
+        "videos": len(job.catalog),
+    }
+    write_json(path, {"parts": [*parts, part]})

@@ -1,0 +1,59 @@
+"""A small corpus of real video files, and recipes shrunk to fit it."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from unreel.config import config_to_dict
+from unreel.data.sample_videos import write_video
+from unreel.data.scan import scan_videos
+from unreel.train.recipe import Recipe
+
+
+def write_corpus(folder: Path, *, num_videos: int = 12, num_frames: int = 20) -> Path:
+    """Write moving squares as MP4 files and a list of them; return the list."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    lines = ["path,label,split,group"]
+    for number in range(num_videos):
+        frames = np.full((num_frames, 24, 32, 3), rng.integers(0, 120, size=3), dtype=np.uint8)
+        start, color = rng.integers(0, 8), rng.integers(120, 255, size=3)
+        for time in range(num_frames):
+            left = (start + time * (1 + number % 3)) % 24
+            frames[time, 6:16, left : left + 8] = color
+        write_video(folder / f"{number:02d}.mp4", frames, fps=25)
+        split = "test" if number % 4 == 3 else "train"
+        lines.append(f"{number:02d}.mp4,speed{number % 3},{split},{number}")
+    table = folder / "videos.csv"
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def build_corpus(folder: Path, *, num_videos: int = 12, num_frames: int = 20) -> Path:
+    """Write a corpus, scan it and return the catalog; three quarters of the videos are for training."""
+    table = write_corpus(folder, num_videos=num_videos, num_frames=num_frames)
+    scan_videos([table], folder / "catalog.parquet", num_workers=1)
+    return folder / "catalog.parquet"
+
+
+def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
+    """Keep a recipe's method and schedule, with a narrow network, small pictures, few videos and steps."""
+    method = recipe.method
+    sizes = {"queue_length": 16, "hidden_dim": 8, "embedding_dim": 8}
+    known = config_to_dict(method)
+    return dataclasses.replace(
+        recipe,
+        method=dataclasses.replace(
+            method,
+            augmentation=dataclasses.replace(method.augmentation, size_px=16),
+            backbone=dataclasses.replace(method.backbone, width=0.125),
+            **{name: size for name, size in sizes.items() if known.get(name)},
+        ),
+        data=dataclasses.replace(
+            recipe.data, catalog=catalog, height=18, width=24, min_frames=1, num_workers=0
+        ),
+        train=dataclasses.replace(
+            recipe.train, steps=steps, batch_size=4, log_every_steps=1, checkpoint_every_steps=2, device="cpu"
+        ),
+    )

@@ -1,0 +1,216 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unreel.data.batch import VideoBatch
+from unreel.data.cache import FrameCache
+from unreel.data.catalog import Catalog
+from unreel.data.clips import FramePerPart, RandomClips
+from unreel.data.loader import (
+    DataConfig,
+    TrainingBatches,
+    build_cache,
+    build_loader,
+    count_cores,
+    count_workers,
+    select_videos,
+)
+from unreel.errors import CatalogError
+
+CLIPS = RandomClips(count=2, num_frames=4, frame_stride=2)
+CONFIG = DataConfig(height=12, width=16)
+
+
+def build_batches(catalog: Catalog, **changes: object) -> TrainingBatches:
+    settings: dict[str, object] = {"seed": 0, "batch_size": 4, **changes}
+    return TrainingBatches(catalog, CLIPS, CONFIG, **settings)  # type: ignore[arg-type]
+
+
+def is_same(left: VideoBatch, right: VideoBatch) -> bool:
+    return all(
+        torch.equal(getattr(left, name), getattr(right, name))
+        for name in ("frames_BNTHWC", "sizes_B2", "video_index_B", "frame_index_BNT", "keys_B")
+    )
+
+
+@pytest.fixture
+def train(corpus: Path) -> Catalog:
+    return Catalog.load(corpus).select("train")
+
+
+@pytest.fixture
+def damaged(corpus: Path, tmp_path: Path) -> Catalog:
+    """The training videos, two of them overwritten with noise after the scan."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(corpus.parent, folder)
+    for name in ("01.mp4", "05.mp4"):
+        (folder / name).write_bytes(np.random.default_rng(0).bytes(2000))
+    return Catalog.load(folder / "catalog.parquet", root=folder).select("train")
+
+
+def test_a_batch_holds_the_clips_of_distinct_videos(train: Catalog) -> None:
+    batch = build_batches(train)[0]
+    assert batch.frames_BNTHWC.shape == (4, 2, 4, 12, 16, 3)
+    assert batch.frames_BNTHWC.dtype == torch.uint8
+    assert len(set(batch.video_index_B.tolist())) == len(batch) == 4
+    assert batch.sizes_B2.tolist() == [[12, 16]] * 4
+    assert batch.rejections == ()
+
+
+def test_an_epoch_meets_every_video_at_most_once_and_epochs_differ(train: Catalog) -> None:
+    batches = build_batches(train)
+    assert batches.batches_per_epoch == 2  # nine videos, one is left over
+    epochs = [
+        [row for number in (first, first + 1) for row in batches[number].video_index_B.tolist()]
+        for first in (0, 2)
+    ]
+    for rows in epochs:
+        assert len(set(rows)) == 8
+    assert epochs[0] != epochs[1]
+    assert batches[0].frame_index_BNT.tolist() != batches[2].frame_index_BNT.tolist()
+
+
+def test_workers_do_not_change_what_is_seen(train: Catalog) -> None:
+    batches = build_batches(train)
+    alone = [batches[number] for number in range(6)]
+    workers = build_loader(batches, first=0, last=6, num_workers=2, is_pinned=False)
+    assert all(is_same(a, b) for a, b in zip(alone, workers, strict=True))
+
+
+def test_a_loader_that_starts_later_goes_on_with_the_same_batches(train: Catalog) -> None:
+    batches = build_batches(train)
+    late = list(build_loader(batches, first=3, last=5, num_workers=0, is_pinned=False))
+    assert len(late) == 2
+    assert is_same(late[0], batches[3])
+
+
+@pytest.mark.parametrize(("world_size", "num_parts"), [(2, 1), (1, 2), (2, 2)])
+def test_processes_and_parts_share_a_batch_without_overlap(
+    train: Catalog, world_size: int, num_parts: int
+) -> None:
+    whole = build_batches(train)[1]
+    shares = [
+        build_batches(train, rank=rank, world_size=world_size, num_parts=num_parts)[num_parts + part]
+        for part in range(num_parts)
+        for rank in range(world_size)
+    ]
+    for name in ("frames_BNTHWC", "video_index_B", "keys_B"):
+        joined = torch.cat([getattr(share, name) for share in shares])
+        assert torch.equal(joined, getattr(whole, name))
+
+
+def test_another_seed_gives_other_batches(train: Catalog) -> None:
+    first, other = build_batches(train)[0], build_batches(train, seed=1)[0]
+    assert first.video_index_B.tolist() != other.video_index_B.tolist()
+    assert set(first.keys_B.tolist()).isdisjoint(other.keys_B.tolist())
+
+
+def test_the_cache_gives_the_same_frames_as_the_files(train: Catalog) -> None:
+    cache = build_cache(train, dataclasses.replace(CONFIG, cache="ram"))
+    assert cache is not None
+    assert is_same(build_batches(train, cache=cache)[1], build_batches(train)[1])
+
+
+def test_a_cache_beyond_its_budget_is_refused_before_it_is_filled(train: Catalog) -> None:
+    with pytest.raises(ValueError, match=r"needs 0 MiB for 9 videos, data.cache_limit_mb is 0; raise"):
+        FrameCache(train, CONFIG.frame_size, limit_mb=0, num_threads=1, time_limit_sec=5)
+
+
+@pytest.mark.parametrize("cache_kind", ["none", "ram"])
+def test_a_video_that_fails_is_replaced_and_named(damaged: Catalog, cache_kind: str) -> None:
+    cache = build_cache(damaged, dataclasses.replace(CONFIG, cache=cache_kind))
+    batches = build_batches(damaged, cache=cache)
+    for number in range(2 * batches.batches_per_epoch):
+        batch = batches[number]
+        assert len(set(batch.video_index_B.tolist())) == 4
+        assert all(not item.path.endswith(("00.mp4", "02.mp4")) for item in batch.rejections)
+    named = {Path(item.path).name for number in range(8) for item in batches[number].rejections}
+    assert named == {"01.mp4", "05.mp4"}
+
+
+def test_the_substitute_does_not_depend_on_who_reads(damaged: Catalog) -> None:
+    fresh, experienced = build_batches(damaged), build_batches(damaged)
+    for number in range(5):
+        experienced[number]
+    assert all(is_same(fresh[number], experienced[number]) for number in range(5))
+
+
+def test_substitutes_of_a_batch_are_distinct_across_processes(damaged: Catalog) -> None:
+    for number in range(6):
+        rows = [
+            row
+            for rank in (0, 1)
+            for row in build_batches(damaged, batch_size=2, rank=rank, world_size=2)[
+                number
+            ].video_index_B.tolist()
+        ]
+        assert len(set(rows)) == 2
+
+
+def test_a_corpus_without_a_readable_video_stops(damaged: Catalog) -> None:
+    bad = damaged.take([row for row in range(len(damaged)) if damaged.video(row).path.stem in ("01", "05")])
+    with pytest.raises(CatalogError, match="no readable video is left to fill batch 0; last error"):
+        build_batches(bad, batch_size=2)[0]
+
+
+def test_a_batch_larger_than_the_corpus_is_refused(train: Catalog) -> None:
+    with pytest.raises(
+        ValueError, match=r"batch_size is 10 but there are 9 videos .* lower train.batch_size to 9"
+    ):
+        build_batches(train, batch_size=10)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(train: Catalog) -> None:
+    with pytest.raises(ValueError, match="by 2 processes in 3 parts; make it a multiple of 6"):
+        build_batches(train, world_size=2, num_parts=3)
+
+
+def test_videos_of_several_sizes_are_padded_and_their_sizes_told(train: Catalog, tmp_path: Path) -> None:
+    from tests.corpus import write_video
+    from unreel.data.scan import scan_videos
+
+    for name, (height, width) in {"wide": (20, 40), "tall": (40, 20)}.items():
+        frames = np.full((12, height, width, 3), 200, dtype=np.uint8)
+        write_video(tmp_path / f"{name}.mp4", frames, fps=25)
+    scan_videos([tmp_path], tmp_path / "c.parquet", num_workers=1)
+    batches = TrainingBatches(
+        Catalog.load(tmp_path / "c.parquet"), CLIPS, DataConfig(height=10, width=0), seed=0, batch_size=2
+    )
+    batch = batches[0]
+    assert batch.frames_BNTHWC.shape == (2, 2, 4, 20, 20, 3)
+    for clip, (height, width) in zip(batch.frames_BNTHWC, batch.sizes_B2.tolist(), strict=True):
+        assert sorted((height, width)) == [10, 20]
+        assert clip[:, :, :height, :width].min() > 150
+        assert clip[:, :, height:].sum() + clip[:, :, :, width:].sum() == 0
+
+
+def test_auto_takes_the_training_split_where_there_is_one(corpus: Path) -> None:
+    auto, _ = select_videos(DataConfig(catalog=corpus))
+    everything, _ = select_videos(DataConfig(catalog=corpus, split=""))
+    test, _ = select_videos(DataConfig(catalog=corpus, split="test"))
+    assert (len(auto), len(everything), len(test)) == (9, 12, 3)
+
+
+def test_short_videos_are_left_out_with_the_reason(corpus: Path, tmp_path: Path) -> None:
+    kept, too_short = select_videos(DataConfig(catalog=corpus, min_frames=20))
+    assert (len(kept), too_short) == (9, [])
+    with pytest.raises(
+        CatalogError, match="none of the 9 videos has data.min_frames = 21 frames; the longest has 20"
+    ):
+        select_videos(DataConfig(catalog=corpus, min_frames=21))
+
+
+def test_the_number_of_workers_follows_the_cores_unless_given() -> None:
+    assert count_workers(DataConfig(num_workers=3)) == 3
+    assert count_workers(DataConfig(cache="ram")) == 0
+    assert count_workers(DataConfig()) == count_cores()
+    assert count_workers(DataConfig(), processes_per_machine=10_000) == 1
+
+
+def test_every_rule_for_clips_fits_the_loader(train: Catalog) -> None:
+    batches = TrainingBatches(train, FramePerPart(num_frames=3), CONFIG, seed=0, batch_size=2)
+    assert batches[0].frames_BNTHWC.shape == (2, 1, 3, 12, 16, 3)
