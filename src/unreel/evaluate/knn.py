@@ -53,7 +53,7 @@ class KnnResult:
         seconds: duration.
     """
 
-    levels: dict[str, LevelAccuracy]
+    levels: dict[Level, LevelAccuracy]
     settings: dict[str, Any]
     features: dict[str, Any]
     seconds: float
@@ -152,12 +152,12 @@ def evaluate_knn(
     }
     query_split, gallery_split = config.resolve_splits(table.split_names)
     return KnnResult(
-        levels=dict(results),
+        levels=results,
         settings={
             "by": config.by,
             "query_split": query_split,
             "gallery_split": gallery_split,
-            "center": config.center,
+            "is_centered": config.is_centered,
             "temperature": temperature,
         },
         features=config_to_dict(table.info),

@@ -32,7 +32,7 @@ class RankingConfig:
     gallery_split: str = "auto"
     """Split whose videos are searched; "auto" takes "train" when the table has "test" and "train", else
     those that are the queries; "" takes all. A video is never its own neighbour."""
-    center: bool = False
+    is_centered: bool = False
     """Whether the mean vector of the gallery is subtracted from all vectors first."""
 
     def resolve_splits(self, known: Sequence[str]) -> tuple[str, str]:
@@ -97,8 +97,8 @@ def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: Rankin
     has_target = queries.column(config.by) != ""
     if not has_target.any():
         raise FeaturesError(
-            f"none of the {len(queries)} queries has a {config.by}; scan with labels and extract again, or choose "
-            "another target"
+            f"none of the {len(queries)} queries has a {config.by}; scan with labels and extract again, or "
+            "choose another target"
         )
     asked = queries.take(np.flatnonzero(has_target))
     own_Q = _count_rows(asked.video_ids, gallery.video_ids)
@@ -106,7 +106,7 @@ def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: Rankin
     if available_Q.min() < 1:
         raise FeaturesError("a query has no other video to be compared with; extract more videos")
     wanted = min(top_k, int(available_Q.min()))
-    scores, rows = _search(asked, gallery, wanted, int(own_Q.max()), config.center)
+    scores, rows = _search(asked, gallery, wanted, int(own_Q.max()), config.is_centered)
     query_targets, gallery_targets = asked.column(config.by), gallery.column(config.by)
     classes = np.unique(np.concatenate([query_targets, gallery_targets[gallery_targets != ""]]))
     gallery_class = np.where(gallery_targets == "", -1, np.searchsorted(classes, gallery_targets))
@@ -135,14 +135,14 @@ def _count_rows(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _search(
-    queries: FeatureTable, gallery: FeatureTable, wanted: int, num_own: int, center: bool
+    queries: FeatureTable, gallery: FeatureTable, wanted: int, num_own: int, is_centered: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the best rows of other videos.
 
     The query's own rows are found with the others and taken out afterwards, so as many more are asked for.
     """
     query_vectors, gallery_vectors = queries.vectors, gallery.vectors
-    if center:
+    if is_centered:
         mean_D = gallery_vectors.mean(axis=0)
         query_vectors, gallery_vectors = query_vectors - mean_D, gallery_vectors - mean_D
     top_k = min(wanted + num_own, len(gallery))
@@ -150,5 +150,6 @@ def _search(
     if num_own:
         is_own = gallery.video_ids[rows] == queries.video_ids[:, None]
         order = np.argsort(is_own, axis=1, kind="stable")[:, :wanted]
-        scores, rows = (np.take_along_axis(values, order, axis=1) for values in (scores, rows))
+        scores = np.take_along_axis(scores, order, axis=1)
+        rows = np.take_along_axis(rows, order, axis=1)
     return scores, rows

@@ -56,7 +56,7 @@ class RetrievalResult:
         seconds: duration.
     """
 
-    levels: dict[str, LevelRecall]
+    levels: dict[Level, LevelRecall]
     settings: dict[str, Any]
     features: dict[str, Any]
     seconds: float
@@ -132,14 +132,16 @@ def evaluate_retrieval(
     config = config or RankingConfig()
     if not ks or min(ks) < 1:
         raise ValueError(f"ks must be one or more positive numbers, got {list(ks)}")
-    results = {
-        level: _measure(find_neighbors(table, max(ks), level, config), ks) for level in levels
-    }
+    results = {level: _measure(find_neighbors(table, max(ks), level, config), ks) for level in levels}
     query_split, gallery_split = config.resolve_splits(table.split_names)
-    settings = {"by": config.by, "query_split": query_split, "gallery_split": gallery_split, "center":
-    config.center} return RetrievalResult(
-        levels=dict(results),
-        settings=settings,
+    return RetrievalResult(
+        levels=results,
+        settings={
+            "by": config.by,
+            "query_split": query_split,
+            "gallery_split": gallery_split,
+            "is_centered": config.is_centered,
+        },
         features=config_to_dict(table.info),
         seconds=time.monotonic() - started,
     )

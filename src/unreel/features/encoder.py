@@ -142,7 +142,7 @@ class Encoder:
 
     def _prepare(self, frames_BTHWC: Tensor) -> Tensor:
         frames = frames_BTHWC.to(self.device, non_blocking=True)
-        return center_crop(frames, self.spec.crop_px, self.spec.mean, self.spec.std)
+        return center_crop(frames, self.spec.crop_px, mean=self.spec.mean, std=self.spec.std)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -155,8 +155,8 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device {name!r} is unknown to torch; use auto, cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name!r} but torch sees no CUDA device; use cpu, or see `unreel doctor`")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used ({reason}); `unreel doctor` lists them") from error
     return device

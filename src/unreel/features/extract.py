@@ -4,17 +4,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from unreel.data.catalog import Catalog, Video
+from unreel.data.catalog import Catalog
 from unreel.errors import FeaturesError
 from unreel.features.parts import PartFiles
 from unreel.features.pooling import Pooling, check_poolings
 from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, embed_videos
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.rows import build_table
+from unreel.features.table import FeatureInfo
 from unreel.progress import Progress, ignore_progress
 
 # N clips, R rows per clip, T frames, D features
@@ -56,7 +53,7 @@ def extract_features(
     split: str = "",
     read: ReadConfig | None = None,
     max_rejected_fraction: float = 0.05,
-    restart: bool = False,
+    is_restart: bool = False,
     progress: Progress = ignore_progress,
 ) -> ExtractSummary:
     """Embed every video of a catalog and write the vectors as one table.
@@ -75,7 +72,7 @@ def extract_features(
         split: part of the catalog, "" for all.
         read: clips per video, batch and workers; None for the defaults.
         max_rejected_fraction: share of the videos that may fail.
-        restart: whether to throw away the parts of an interrupted extraction, also those of other settings.
+        is_restart: whether to throw away the parts of an interrupted extraction, of whatever settings.
         progress: is told the number of videos done.
 
     Raises:
@@ -105,7 +102,7 @@ def extract_features(
         root=str(catalog.root),
     )
     parts = PartFiles(Path(out), info, num_videos=len(videos), videos_per_batch=read.videos_per_batch)
-    if restart:
+    if is_restart:
         parts.remove()
     missing = parts.find_missing()
     reused = len(videos) - sum(len(parts.rows(part)) for part in missing)
@@ -137,52 +134,7 @@ def _embed_parts(
             rejected += embedded[-1].rejection is not None
             progress(done, len(videos), f"{rejected} rejected" if rejected else "")
         rejections = [video.rejection for video in embedded if video.rejection is not None]
-        parts.write(part, _build_table(embedded, videos, pooling, parts.info), rejections)
-
-
-def _build_table(
-    embedded: Sequence[EmbeddedVideo], videos: Catalog, pooling: Pooling, info: FeatureInfo
-) -> FeatureTable:
-    accepted = [video for video in embedded if video.rejection is None]
-    columns: dict[str, list[Any]] = {name: [] for name in FeatureTable.column_names()}
-    for item in accepted:
-        num_clips, rows_per_clip = item.features[pooling].shape[:2]
-        video = videos.video(item.row)
-        for name, values in _describe_rows(video, item.frames_NT, rows_per_clip, pooling).items():
-            columns[name].extend(values)
-        constant = {
-            "video_id": video.id,
-            "path": videos.table["path"][item.row].as_py(),
-            "label": video.label,
-            "split": video.split,
-            "group": video.group,
-        }
-        for name, value in constant.items():
-            columns[name].extend([value] * (num_clips * rows_per_clip))
-    none = np.empty((0, info.dimension), dtype=np.float32)
-    vectors = [item.features[pooling].reshape(-1, info.dimension) for item in accepted]
-    return FeatureTable.from_columns(info, np.concatenate([none, *vectors]), **columns)
-
-
-def _describe_rows(
-    video: Video, frames_NT: NDArray[np.int64], rows_per_clip: int, pooling: Pooling
-) -> dict[str, NDArray[Any]]:
-    """Say which clip, frame and stretch of time each vector of a video stands for."""
-    num_clips, num_frames = frames_NT.shape
-    seconds = video.index.timestamps_sec()
-    ends = np.append(seconds[1:], max(video.seconds, seconds[-1]))
-    if pooling == "frame":
-        # A network that halves time twice has T / 4 positions; each stands for the frame in its middle.
-        middles = (2 * np.arange(rows_per_clip) + 1) * num_frames // (2 * rows_per_clip)
-        first_N = last_N = frames_NT[:, middles].reshape(-1)
-    else:
-        first_N, last_N = frames_NT.min(axis=1), frames_NT.max(axis=1)
-    return {
-        "clip_index": np.repeat(np.arange(num_clips), rows_per_clip),
-        "frame_index": first_N,
-        "start_sec": seconds[first_N],
-        "end_sec": ends[last_N],
-    }
+        parts.write(part, build_table(embedded, videos, pooling, parts.info), rejections)
 
 
 def _finish(
@@ -195,8 +147,8 @@ def _finish(
         raise FeaturesError(
             f"{len(rejections)} of {len(videos)} videos cannot be used, more than max_rejected_fraction = "
             f"{max_rejected_fraction:g} allows; the first: {first.path}: {first.reason}. All are listed in "
-            f"{rejected_path}. Repair them, scan again and extract with --restart, or raise the limit: what is "
-            "done is kept for the next call"
+            f"{rejected_path}. Repair them, scan again and extract with --restart, or raise the limit: what "
+            "is done is kept for the next call"
         )
     vectors = parts.merge()
     parts.remove()

@@ -63,9 +63,7 @@ class PixelBaseline:
                 f"the pixel baseline compares whole clips; use pooling average, not {list(poolings)}"
             )
         parts = [frames_BTHWC] if isinstance(frames_BTHWC, Tensor) else frames_BTHWC
-        crops_BCTHW = torch.cat(
-            [center_crop(part, self.spec.crop_px, (0, 0, 0), (1, 1, 1)) for part in parts]
-        )
+        crops_BCTHW = torch.cat([center_crop(part, self.spec.crop_px) for part in parts])
         small_BCTHW = F.adaptive_avg_pool3d(crops_BCTHW, (self._moments, _SIDE_PX, _SIDE_PX))
         centered = small_BCTHW - small_BCTHW.mean(dim=(2, 3, 4), keepdim=True)
         return {"average": centered.flatten(1)[:, None].numpy()}

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -162,6 +162,7 @@ def embed_videos(
         sampler=rows,
         num_workers=min(num_workers, len(rows)),
         pin_memory=embedder.device.type == "cuda",
+        collate_fn=_pass_on,
         worker_init_fn=_start_worker,
         # Per worker and in videos; a longer queue would only hold more decoded clips in memory.
         prefetch_factor=2 if min(num_workers, len(rows)) else None,
@@ -187,6 +188,11 @@ def _finish(
         rejection = Rejection(str(catalog.video(video.row).path), failure)
         return EmbeddedVideo(video.row, video.frames_NT, {}, rejection)
     return EmbeddedVideo(video.row, video.frames_NT, features)
+
+
+def _pass_on(video: Any) -> Any:  # noqa: ANN401 (torch's type)
+    """Stand in for torch's own function, which would turn frame numbers into tensors."""
+    return video
 
 
 def _start_worker(worker: int) -> None:

@@ -30,12 +30,12 @@ class ExactIndex:
         self._scales_G = _inverse_norms(self._vectors_GD, "gallery")
 
     def __len__(self) -> int:
-        return int(self._vectors_GD.shape[0])
+        return len(self._vectors_GD)
 
     @property
     def dimension(self) -> int:
         """D, length of a vector."""
-        return self._vectors_GD.shape[1]
+        return int(self._vectors_GD.shape[1])
 
     def search(self, queries_QD: ArrayLike, top_k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the ``top_k`` most similar rows of every query, best first.

@@ -74,8 +74,7 @@ def search_videos(query: Path, encoder: Encoder, table: FeatureTable, *, top_k: 
 
 
 def embed_file(path: Path, encoder: Encoder, table: FeatureTable) -> NDArray[np.float32]:
-    """Return the vectors of a video file, made as those of the table were: shape (clips times rows per
-    clip, D).
+    """Return the vectors of a video file, made as those of the table were: shape (N * R, D).
 
     Raises:
         VideoError: the file is no video that decodes.
@@ -94,9 +93,9 @@ def _check_match(encoder: Encoder, table: FeatureTable) -> None:
         raise FeaturesError("the table of features is empty; extract a catalog that holds videos")
     if encoder.hash != table.info.encoder_hash:
         raise FeaturesError(
-            f"the features were made by encoder {table.info.encoder!r} (hash {table.info.encoder_hash}), the query "
-            f"would be embedded by {encoder.name!r} (hash {encoder.hash}); give the encoder that made the table, or "
-            "extract the catalog again with this one"
+            f"the features were made by encoder {table.info.encoder!r} (hash {table.info.encoder_hash}), "
+            f"the query would be embedded by {encoder.name!r} (hash {encoder.hash}); give the encoder that "
+            "made the table, or extract the catalog again with this one"
         )
 
 

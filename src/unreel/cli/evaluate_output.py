@@ -1,0 +1,88 @@
+"""What the protocols of `unreel evaluate` share: flags, tables, result files."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unreel.cli.terminal import format_duration, print_summary, print_table, print_warning
+from unreel.evaluate.ranking import RankingConfig, Target
+from unreel.runs import write_json
+
+
+@dataclass(frozen=True)
+class ComparisonArguments:
+    """What is compared with what, and where the result goes."""
+
+    out: Path | None = None
+    """JSON file for the result, with settings, counts and the encoder's hash."""
+    by: Target = "label"
+    """What makes a neighbour right: `label`, the class, or `group` (scene, film, ...)."""
+    query_split: str = "auto"
+    """Split that asks; `auto` takes test when the videos have test and train, else all of them."""
+    gallery_split: str = "auto"
+    """Split that is searched; `auto` takes train as above, else what asks. No video is its own neighbour."""
+    center: bool = False
+    """Subtract the gallery's mean vector from all vectors first."""
+    json: bool = False
+    """Print the result as JSON on the standard output."""
+
+    @property
+    def config(self) -> RankingConfig:
+        """The library's form of the same."""
+        return RankingConfig(self.by, self.query_split, self.gallery_split, self.center)
+
+
+def deliver(values: Mapping[str, Any], arguments: ComparisonArguments) -> bool:
+    """Write the result file, and JSON on the standard output if that is wanted; say whether tables are."""
+    if arguments.out is not None:
+        write_json(arguments.out, values)
+    if arguments.json:
+        sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    return not arguments.json
+
+
+def show_recall(
+    title: str, recall: Mapping[int, float], chance: Mapping[int, float], *, queries: int, gallery: int
+) -> None:
+    """Print recall and chance in percent, a row per k."""
+    print_table(
+        f"{title}: {queries} queries, {gallery} in the gallery",
+        ["k", "recall %", "chance %"],
+        [[k, percent(recall[k]), percent(chance[k])] for k in recall],
+    )
+
+
+def warn_of_ks(impossible_ks: Sequence[int], gallery: int) -> None:
+    """Say which numbers of neighbours the gallery was too small for."""
+    if impossible_ks:
+        listed = ", ".join(map(str, impossible_ks))
+        print_warning(f"no value for k = {listed}: a gallery of {gallery} has fewer neighbours to give")
+
+
+def percent(share: float) -> str:
+    """Write a share as percent with one decimal."""
+    return f"{100 * share:.1f}"
+
+
+def close(
+    values: Mapping[str, Any],
+    arguments: ComparisonArguments,
+    rows: Mapping[str, object],
+    next_steps: Sequence[str],
+) -> None:
+    """Print the closing summary."""
+    settings = values["settings"]
+    print_summary(
+        f"Result {arguments.out}" if arguments.out else "Result (not kept; --out FILE.json keeps it)",
+        {
+            "queries": settings["query_split"] or "all videos",
+            "gallery": settings["gallery_split"] or "all videos but the query's own",
+            "right when": f"the {settings['by']} agrees",
+            **rows,
+            "time": format_duration(values["seconds"]),
+        },
+        next_steps=next_steps,
+    )

@@ -1,0 +1,51 @@
+"""Recall@k: the share of queries with at least one of their class among their k nearest.
+
+Videos are compared by the mean of their vectors, clips one by one; nearness is cosine similarity.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unreel.cli.evaluate_output import ComparisonArguments, close, deliver, show_recall, warn_of_ks
+from unreel.cli.terminal import parse_arguments
+from unreel.evaluate.retrieval import DEFAULT_KS, evaluate_retrieval
+from unreel.features.table import FeatureTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(ComparisonArguments):
+    """What to measure."""
+
+    features: Path
+    """Table that `unreel extract` wrote."""
+    ks: tuple[int, ...] = DEFAULT_KS
+    """Numbers of neighbours."""
+
+
+def main(argv: list[str]) -> None:
+    """Run the protocol."""
+    arguments = parse_arguments(
+        Arguments,
+        argv,
+        command="evaluate retrieval",
+        description=__doc__ or "",
+        example="unreel evaluate retrieval --features features.parquet --out retrieval.json",
+    )
+    result = evaluate_retrieval(
+        FeatureTable.load(arguments.features), ks=arguments.ks, config=arguments.config
+    )
+    values = result.to_json()
+    if not deliver(values, arguments):
+        return
+    rows: dict[str, object] = {"features": f"{result.features['encoder']}, {arguments.features}"}
+    for level, measured in result.levels.items():
+        show_recall(
+            f"Retrieval, {level} level",
+            measured.recall,
+            measured.chance,
+            queries=measured.queries,
+            gallery=measured.gallery,
+        )
+        warn_of_ks(measured.impossible_ks, measured.gallery)
+        rows[f"{level}s left out"] = f"{measured.without_target} have no {arguments.by}"
+    close(values, arguments, rows, [f"unreel evaluate knn --features {arguments.features}"])

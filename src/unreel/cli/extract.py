@@ -1,0 +1,124 @@
+"""Turn the videos of a catalog into vectors with a trained encoder, or with a baseline to compare it with.
+
+An extraction that was cut off goes on where it stopped when the same command is given again.
+"""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary
+from unreel.data.catalog import Catalog
+from unreel.features.encoder import Encoder, Precision, choose_device
+from unreel.features.extract import ExtractSummary, extract_features
+from unreel.features.pixels import PixelBaseline
+from unreel.features.pooling import Pooling
+from unreel.features.reading import ClipEmbedder, ReadConfig
+
+_EXAMPLE = """unreel extract --encoder runs/ccl/encoder --catalog catalog.parquet --out features.parquet
+  unreel extract --encoder runs/ccl/encoder --catalog catalog.parquet --baseline untrained --out
+  untrained.parquet"""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What to embed, with what, and where to."""
+
+    encoder: Path
+    """Folder `encoder` of a run."""
+    catalog: Path
+    """Catalog that `unreel scan` wrote."""
+    out: Path = Path("features.parquet")
+    """Table to write; an older one is replaced."""
+    root: Path | None = None
+    """Where the videos are now, when their folder was moved after the scan."""
+    baseline: Literal["none", "untrained", "pixels"] = "none"
+    """Instead of the encoder, measure the same network with fresh weights, or the raw pixels of the same
+    clips."""
+    seed: int = 0
+    """Of the fresh weights of `--baseline untrained`."""
+    split: str = ""
+    """Part of the catalog to embed; all of it by default."""
+    clips_per_video: int = 10
+    """Clips spread evenly over each video."""
+    pooling: Pooling = "average"
+    """`average` gives one vector per clip, `frame` one per time position of it."""
+    device: str = "auto"
+    """Where the network runs: auto, cpu, cuda, cuda:1, ..."""
+    precision: Precision = "float32"
+    """Arithmetic of the network; vectors are float32 either way."""
+    batch_size: int = 32
+    """Clips per pass of the network, rounded down to whole videos."""
+    num_workers: int = -1
+    """Processes that decode; -1 takes one per core, 0 decodes in the main process."""
+    decode_time_limit_sec: float = 30.0
+    """Time after which a video counts as unreadable."""
+    max_rejected_fraction: float = 0.05
+    """Share of the videos that may fail; they are listed beside the table."""
+    restart: bool = False
+    """Throw away what an interrupted extraction has done."""
+    json: bool = False
+    """Print the summary as JSON on the standard output."""
+
+
+def main(argv: list[str]) -> None:
+    """Run the command."""
+    arguments = parse_arguments(
+        Arguments, argv, command="extract", description=__doc__ or "", example=_EXAMPLE
+    )
+    embedder = _choose_embedder(arguments)
+    catalog = Catalog.load(arguments.catalog, root=arguments.root)
+    with ProgressBar("Extracting", unit="videos") as progress:
+        summary = extract_features(
+            embedder,
+            catalog,
+            arguments.out,
+            pooling=arguments.pooling,
+            split=arguments.split,
+            read=ReadConfig(
+                clips_per_video=arguments.clips_per_video,
+                batch_size=arguments.batch_size,
+                num_workers=arguments.num_workers,
+                decode_time_limit_sec=arguments.decode_time_limit_sec,
+            ),
+            max_rejected_fraction=arguments.max_rejected_fraction,
+            is_restart=arguments.restart,
+            progress=progress,
+        )
+    if arguments.json:
+        values = dataclasses.asdict(summary)
+        sys.stdout.write(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
+        return
+    _report(summary, embedder, arguments)
+
+
+def _choose_embedder(arguments: Arguments) -> ClipEmbedder:
+    encoder = Encoder.load(arguments.encoder)
+    if arguments.baseline == "pixels":
+        return PixelBaseline(encoder.spec)
+    if arguments.baseline == "untrained":
+        encoder = Encoder.untrained(encoder.config, seed=arguments.seed)
+    return encoder.to(choose_device(arguments.device), precision=arguments.precision)
+
+
+def _report(summary: ExtractSummary, embedder: ClipEmbedder, arguments: Arguments) -> None:
+    rows: dict[str, object] = {
+        "encoder": f"{embedder.name} ({embedder.hash})",
+        "videos": f"{summary.videos} = {summary.embedded} embedded + {summary.rejected} rejected",
+        "vectors": f"{summary.vectors} of {summary.dimension} numbers",
+    }
+    if summary.rejected_path is not None:
+        rows["rejected"] = f"listed in {summary.rejected_path}"
+    if summary.reused:
+        rows["resumed"] = f"{summary.reused} videos had been done before"
+    rows["time"] = format_duration(summary.seconds)
+    next_steps = [f"unreel evaluate retrieval --features {summary.out} --out retrieval.json"]
+    if arguments.baseline == "none":
+        next_steps.append(f"unreel search VIDEO --encoder {arguments.encoder} --features {summary.out}")
+        next_steps.append(
+            "unreel extract ... --baseline untrained    # what the network gives without training"
+        )
+    print_summary(f"Features {summary.out}", rows, next_steps=next_steps)
