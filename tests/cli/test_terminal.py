@@ -83,6 +83,14 @@ def test_help_shows_description_example_and_every_flag(capsys: Capture) -> None:
     assert re.search(r"--out PATH +Where to write\. \(default: catalog\.parquet\)", out)
 
 
+def test_an_indented_description_is_shown_flush_left(capsys: Capture) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(
+            Arguments, ["-h"], command="scan", description="First.\n\n        Second.\n    ", example="x"
+        )
+    assert "First.\n\nSecond.\n\nExample:" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words", [["a", "--oot", "b"], ["a", "--out"], ["a", "--json", "--json=3"]])
 def test_wrong_flags_exit_with_2_and_a_message(words: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -223,6 +231,17 @@ def test_a_table_aligns_numbers_right_and_keeps_brackets(capsys: Capture) -> Non
     assert any(re.search(r"feature\s.*recall \[@1\]", line) for line in lines)
     assert any(re.search(r"raw\[1\]\s+\S\s+0\.125 ", line) for line in lines)
     assert any(re.search(r"trained\s+\S\s+12 ", line) for line in lines)
+
+
+def test_numbers_written_out_are_aligned_right_too(capsys: Capture) -> None:
+    print_table("Recall", ["name of the feature", "a wide column"], [["trained", "54.1"], ["pixels", "9.0"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rstrip("│ ")[-7:] for line in lines[4:6]] == ["   54.1", "    9.0"]
+
+
+def test_a_long_title_stays_on_one_line(capsys: Capture) -> None:
+    print_table("Retrieval by label: " + "10 queries, " * 12, ["k"], [[1]])
+    assert capsys.readouterr().out.splitlines()[0].count("10 queries") == 12
 
 
 def test_a_table_without_rows_is_a_header(capsys: Capture) -> None:

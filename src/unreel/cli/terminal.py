@@ -1,5 +1,6 @@
 """How commands read their arguments and talk to a person."""
 
+import inspect
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ def parse_arguments(
         arguments,
         args=list(argv),
         prog=f"unreel {command}",
-        description=f"{description.strip()}\n\nExample:\n  {example}",
+        description=f"{inspect.cleandoc(description)}\n\nExample:\n  {example}",
         default=default if default is not None else tyro.MISSING_NONPROP,
         config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
         if default is None
@@ -139,13 +140,23 @@ def print_summary(title: str, rows: Mapping[str, object], *, next_steps: Sequenc
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; columns of numbers are aligned right."""
-    table = Table(title=Text(title, style="bold"), title_justify="left")
+    console = Console(markup=False, highlight=False)
+    console.print(title, style="bold", soft_wrap=True)
+    table = Table()
     for column, name in enumerate(header):
-        is_number = all(isinstance(row[column], (int, float)) for row in rows)
-        table.add_column(Text(name), justify="right" if is_number else "left", overflow="fold")
+        is_numeric = all(_is_number(row[column]) for row in rows)
+        table.add_column(Text(name), justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
-    Console().print(table)
+    console.print(table)
+
+
+def _is_number(cell: object) -> bool:
+    try:
+        float(str(cell))
+    except ValueError:
+        return False
+    return True
 
 
 def print_warning(text: str) -> None:
