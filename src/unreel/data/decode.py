@@ -1,9 +1,9 @@
 """Decode chosen frames of a video: exactly those that are asked for, and as little else as can be.
 
 What makes it fast without changing a bit: start at the key frame before the first wanted frame; let the
-decoder leave out frames that nobody wants and no other frame needs; jump ahead when the way to the next wanted
-frame crosses another key frame; take all clips of a video in one sorted pass; scale and convert the wanted frames
-only, with one converter.
+decoder leave out frames that nobody wants and no other frame needs; jump ahead when the way to the next
+wanted frame crosses another key frame; take all clips of a video in one sorted pass; scale and convert the
+wanted frames only, with one converter.
 """
 
 import itertools
@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from unreel.data.frame_index import FrameIndex
 from unreel.data.opening import Deadline
 from unreel.data.packets import VideoFile
-from unreel.data.pictures import FrameSize, PictureStack
+from unreel.data.pictures import FrameSize, PictureStack, RgbConverter
 from unreel.errors import VideoError
 
 __all__ = ["ClipDecoder", "FrameSize"]
@@ -42,7 +41,7 @@ class ClipDecoder:
     def __init__(self, size: FrameSize = FrameSize(), *, time_limit_sec: float = 30.0) -> None:  # noqa: B008
         self.size = size
         self.time_limit_sec = time_limit_sec
-        self._reformatter = VideoReformatter()
+        self._converter = RgbConverter()
 
     def decode(self, path: Path, index: FrameIndex, frames_NT: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Decode the planned frames, in the order of the plan, each once however often it is named.
@@ -92,7 +91,7 @@ class ClipDecoder:
         return pictures.frames_FHWC[: number + 1].copy()
 
     def _build_stack(self, video: VideoFile, num_rows: int) -> PictureStack:
-        return PictureStack(self.size, self._reformatter, num_rows, video.coded_size)
+        return PictureStack(self.size, self._converter, num_rows, video.coded_size)
 
     def _read_by_time(
         self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
