@@ -36,6 +36,14 @@ def test_conv6_looks_at_three_time_positions(network: R3DPlus1) -> None:
     assert (conv.kernel_size, conv.stride, conv.padding, conv.bias) == ((3, 1, 1), (1, 1, 1), (1, 0, 0), None)
 
 
+def test_conv6_is_normalised_and_rectified(network: R3DPlus1) -> None:
+    network.eval()
+    clips = torch.randn(2, 3, 4, 32, 32)
+    sums = network.conv6.norm(network.conv6.conv(network.frames.forward_map(clips)))
+    assert sums.min() < 0
+    torch.testing.assert_close(network.forward_map(clips), sums.clamp(min=0))
+
+
 def test_the_network_equals_3d_convolutions_with_kernels_of_one_frame(network: R3DPlus1) -> None:
     """Run every layer as the paper has it, as 1xkxk in 3D, in training mode with shared batch statistics."""
 

@@ -96,13 +96,13 @@ def test_torchvision_shares_one_mid_width_inside_a_block() -> None:
 
 
 def test_a_factorised_convolution_looks_at_space_first_and_time_second() -> None:
-    conv = FactorizedConv(2, 3, (3, 5, 5), (2, 3, 3), mid_channels=4).eval()
-    assert conv.spatial.kernel_size == (1, 5, 5)
-    assert conv.spatial.stride == (1, 3, 3)
+    conv = FactorizedConv(2, 3, (3, 5, 7), (2, 3, 1), mid_channels=4).eval()
+    assert conv.spatial.kernel_size == (1, 5, 7)
+    assert conv.spatial.stride == (1, 3, 1)
     assert conv.temporal.kernel_size == (3, 1, 1)
     assert conv.temporal.stride == (2, 1, 1)
     x = torch.randn(1, 2, 6, 9, 9)
-    assert conv(x).shape == (1, 3, 3, 3, 3)
+    assert conv(x).shape == (1, 3, 3, 3, 9)
     torch.testing.assert_close(conv(x), conv.temporal(conv.norm(conv.spatial(x)).relu()))
 
 

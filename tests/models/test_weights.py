@@ -136,7 +136,9 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(WeightsError, match=rf"{name}: not a whole (PyTorch|safetensors)") as caught:
             load_state_dict_file(tmp_path / name)
+        # torch's own text recommends to read the file with its code, whatever is wrong with it.
         assert "weights_only" not in str(caught.value)
+        assert "Weights only load failed" not in str(caught.value)
         assert len(str(caught.value)) < 350
     with zipfile.ZipFile(tmp_path / "zip.pt", "w") as archive:
         archive.writestr("readme.txt", "no weights")

@@ -114,9 +114,9 @@ def test_names_lead_to_configurations() -> None:
 
 def test_an_unknown_name_is_refused_with_close_ones_and_all() -> None:
     with pytest.raises(
-        ValueError, match=r"no backbone is called 'ResNet50'; did you mean resnet_50"
+        ValueError, match=r"no backbone is called 'RESNET50'; did you mean resnet_50"
     ) as caught:
-        find_backbone("ResNet50")
+        find_backbone("RESNET50")
     assert all(name in str(caught.value) for name in BACKBONES)
     with pytest.raises(ValueError, match=r"'transformer'; Known: c3d, r3d_10"):
         find_backbone("transformer")
