@@ -160,8 +160,8 @@ class _Gatherer:
         self._other_files += contents.other_files
         if contents.repeated:
             self._notes.append(
-                f"{len(contents.repeated)} links to folders that were read already were not followed: "
-                + _name_some(contents.repeated)
+                f"{len(contents.repeated)} times a link led to a folder that was read already, perhaps in a "
+                f"loop; it was not followed: {_name_some(contents.repeated)}"
             )
 
     def add_list(self, path: Path, folder: Path, columns: ListColumns) -> None:

@@ -26,7 +26,8 @@ class ScanSummary:
         dropped: videos of the earlier catalog that are gone.
         duplicates: how often a file was reached again.
         other_files: extension -> number of files that are no videos by their name, most frequent first.
-        reasons: why files were rejected -> how many, most frequent first; numbers are written as N.
+        reasons: why files were rejected -> how many, most frequent first; numbers in which they
+            differ are written as N.
         frames: of all accepted videos.
         seconds_of_video: of all accepted videos.
         labels: number of classes.
@@ -56,8 +57,12 @@ class ScanSummary:
 
 
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:
-    """Count reasons that differ in numbers alone as one, most frequent first; numbers become ``N``."""
-    return dict(Counter(re.sub(r"\b\d+(\.\d+)?\b", "N", reason) for reason in reasons).most_common())
+    """Count reasons that differ in numbers alone as one, most frequent first; such numbers become ``N``."""
+    alike: dict[str, Counter[str]] = {}
+    for reason in reasons:
+        alike.setdefault(re.sub(r"\b\d+(\.\d+)?\b", "N", reason), Counter())[reason] += 1
+    counts = {next(iter(group)) if len(group) == 1 else key: group.total() for key, group in alike.items()}
+    return dict(Counter(counts).most_common())
 
 
 def note_oddities(table: pa.Table) -> list[str]:

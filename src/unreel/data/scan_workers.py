@@ -182,8 +182,7 @@ class _Driver(threading.Thread):
             process, self._process, self._deadline = self._process, None, float("inf")
         if process is None:
             return 0
-        if process.poll() is None:
-            process.kill() if self._is_late or self._is_stopped else _close(process)
+        process.kill()  # has no effect on one that is dying already
         code = process.wait()
         for pipe in (process.stdin, process.stdout):
             _close_pipe(pipe)
@@ -216,11 +215,6 @@ def _open_worker(work: str, time_limit_sec: float) -> "subprocess.Popen[bytes]":
     )
 
 
-def _close(process: "subprocess.Popen[bytes]") -> None:
-    """Let an idle worker end by itself."""
-    _close_pipe(process.stdin)
-
-
 def _close_pipe(pipe: IO[bytes] | None) -> None:
     assert pipe is not None
     with contextlib.suppress(OSError):  # what was not yet written to a dead worker is lost with it
@@ -238,14 +232,14 @@ def serve() -> None:
     """Be a worker: answer jobs from the standard input until it ends."""
     work, time_limit_sec = sys.argv[1], float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     function = load_work(work)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):  # C libraries that print must not spoil the answers or the terminal
-        os.dup2(nowhere, standard)
-    answers.write(b"\n")
-    answers.flush()
-    answer_jobs(function, jobs, answers, time_limit_sec)
+    with os.fdopen(os.dup(0), "rb") as jobs, os.fdopen(os.dup(1), "wb") as answers:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):  # C libraries that print must not spoil the answers or the terminal
+            os.dup2(nowhere, standard)
+        answers.write(b"\n")
+        answers.flush()
+        answer_jobs(function, jobs, answers, time_limit_sec)
 
 
 def load_work(work: str) -> Work:

@@ -63,7 +63,7 @@ def read_list(path: Path, columns: ListColumns) -> tuple[list[ListedVideo], list
 
 def _is_headless(text: str) -> bool:
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    return "," not in first and "\t" not in first and _is_video(first.rpartition(" ")[0])
+    return "," not in first and _is_video(" ".join(first.split()[:-1]))
 
 
 def _is_video(path: str) -> bool:
@@ -91,8 +91,7 @@ def _read_lines(path: Path, text: str) -> Iterator[ListedVideo]:
 def _split_line(words: str, where: str) -> ListedVideo:
     if _is_video(words):
         return ListedVideo(words)
-    path, _, label = words.rpartition(" ")
-    path = path.rstrip()
+    path, label = words.rsplit(maxsplit=1) if len(words.split()) > 1 else ("", words)
     shown = f"{where}: {printable(words)!r}"
     if not path:
         raise ValueError(

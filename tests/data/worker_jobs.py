@@ -1,0 +1,73 @@
+"""Work for the worker processes of tests; imports little, since every worker imports it."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+THIS = "tests.data.worker_jobs"
+
+
+def media_row(**changes: Any) -> dict[str, Any]:
+    """Return what reading a file of 4 frames at 25 frames per second tells."""
+    row: dict[str, Any] = {
+        "seconds": 0.16,
+        "fps": 25.0,
+        "frames": 4,
+        "height": 16,
+        "width": 24,
+        "rotation": 0,
+        "codec": "h264",
+        "container": "mp4",
+        "is_variable_frame_rate": False,
+        "note": "",
+        "check": "decode",
+        "first_pts": 0,
+        "pts_step_num": 512,
+        "pts_step_den": 1,
+        "frame_pts": [],
+        "key_frames": [0],
+        "time_base_num": 1,
+        "time_base_den": 12800,
+    }
+    return row | changes
+
+
+def double(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    sys.stdout.write("a library that chatters\n")
+    sys.stdout.flush()
+    return {"double": 2 * job["number"], "process": os.getpid()}
+
+
+def misbehave(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Do what the job or the name of its file says."""
+    order = job.get("order") or Path(job["path"]).stem
+    if order == "hang":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        time.sleep(60)
+    elif order == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif order == "exhaust":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif order == "leave":
+        os._exit(3)
+    elif order == "raise":
+        raise ArithmeticError("the sum is wrong")
+    return {"row": media_row(), "process": os.getpid()}
+
+
+def forbid(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Stand in for reading a file where none must be read."""
+    raise AssertionError(f"{job} was read again")
+
+
+def describe_worker(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "threads": os.environ["OMP_NUM_THREADS"],
+        "torch": "torch" in sys.modules,
+        "main": getattr(sys.modules["__main__"], "__file__", None),
+        "interrupt_ignored": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
+    }
