@@ -18,8 +18,10 @@ from unreel.augment.color import (
     ColorDraws,
     ColorMap,
     apply_color,
+    apply_map,
     compose_color,
     fit_to_bytes,
+    follow_map,
     sample_color,
     shift_hue,
 )
@@ -64,6 +66,17 @@ def test_two_matrices_equal_the_operations_one_after_the_other(
     expected = reference.change_color(clip, draws, 0)
     # The hue of a nearly grey colour is ill-defined, but then it hardly shows: errors stay small.
     np.testing.assert_allclose(run(clip, compose_color(draws)), expected, atol=2e-5)
+
+
+@given(seed=st.integers(0, 1000))
+def test_one_map_after_another_is_a_map(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    first_B37, second_B37 = random.normal(size=(2, 2, 3, 7))
+    second_B37[:, :, 6] = 0
+    pixels = torch.from_numpy(random.random((2, 3, 11))).float()
+    expected = apply_map(apply_map(pixels, first_B37), second_B37)
+    both_B37 = follow_map(first_B37, second_B37[:, :, :3], second_B37[:, :, 3:6])
+    torch.testing.assert_close(apply_map(pixels, both_B37), expected, atol=1e-4, rtol=1e-4)
 
 
 @given(

@@ -109,9 +109,9 @@ def compose_color(draws: ColorDraws) -> ColorMap:
         is_split_B = (operation_B == HUE) & (draws.hue_B != 0)
         before_B37 = np.where(is_split_B[:, None, None], current_B37, before_B37)
         current_B37 = np.where(is_split_B[:, None, None], identity_B37, current_B37)
-        current_B37 = _follow(current_B37, *_operation(draws, operation_B))
+        current_B37 = follow_map(current_B37, *_operation(draws, operation_B))
     gray_B33 = _blend_with_luma(np.where(draws.is_gray_B, 0.0, 1.0))
-    return ColorMap(before_B37, draws.hue_B, _follow(current_B37, gray_B33, np.zeros_like(gray_B33)))
+    return ColorMap(before_B37, draws.hue_B, follow_map(current_B37, gray_B33, np.zeros_like(gray_B33)))
 
 
 def _operation(draws: ColorDraws, operation_B: NDArray[np.int64]) -> tuple[F64, F64]:
@@ -132,10 +132,15 @@ def _blend_with_luma(share_B: F64) -> F64:
     return blend_B33
 
 
-def _follow(map_B37: F64, pixel_B33: F64, mean_B33: F64) -> F64:
-    """Return the map that first does ``map`` and then ``x -> P x + Q mean``.
+def follow_map(map_B37: F64, pixel_B33: F64, mean_B33: F64) -> F64:
+    """Return the maps that first do ``map`` and then ``x -> P x + Q mean``.
 
-    The mean colour of the clip after ``M x + A mean + t`` is ``(M + A) mean + t``.
+    After ``M x + A mean + t`` the mean colour of the clip is ``(M + A) mean + t``.
+
+    Args:
+        map_B37: the maps ``[M | A | t]`` that come first.
+        pixel_B33: the matrices P.
+        mean_B33: the matrices Q.
     """
     matrix, mean, constant = map_B37[:, :, :3], map_B37[:, :, 3:6], map_B37[:, :, 6:]
     return np.concatenate(

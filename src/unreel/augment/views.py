@@ -87,7 +87,7 @@ def three_crops(
 def _cut_squares(
     sizes_B2: NDArray[np.int64], size_px: int, short_side: int | None, *, place: float
 ) -> Resampler:
-    """Cut squares at ``place`` along the long side, 0 the beginning and 1 the end; centred on the short side."""
+    """Cut squares at ``place`` of the long side, 0 its beginning and 1 its end, midway on the short side."""
     if size_px < 1:
         raise ValueError(f"size_px must be at least 1 pixel, got {size_px}")
     if short_side is not None and short_side < size_px:
