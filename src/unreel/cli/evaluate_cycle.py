@@ -80,21 +80,22 @@ def main(argv: list[str]) -> None:
     values = result.to_json()
     if not deliver(values, arguments):
         return
+    rows: dict[str, object] = {
+        "encoder": f"{encoder.name} ({encoder.hash})",
+        "videos": f"{result.videos} used, {len(result.rejected)} rejected",
+    }
     for name, title in _TITLES.items():
         measured = getattr(result, name)
         if measured is None:
             print_warning(f"{title}: left out, since no video has a {arguments.by}")
             continue
-        show_recall(
-            title, measured.recall, measured.chance, queries=measured.queries, gallery=measured.gallery
-        )
+        show_recall(title, measured.recall, measured.chance)
+        rows[title] = f"{measured.queries} queries, {measured.gallery} in the gallery"
         warn_of_ks(measured.impossible_ks, measured.gallery)
     for rejection in result.rejected:
         print_warning(f"rejected {rejection.path}: {rejection.reason}")
-    rows = {
-        "encoder": f"{encoder.name} ({encoder.hash})",
-        "videos": f"{result.videos} used, {len(result.rejected)} rejected",
-    }
+    if result.frames_per_clip == 1:
+        print_warning("this network leaves one moment per clip, so frame and clip are the same to it")
     next_step = (
         f"unreel extract --encoder {arguments.encoder} --catalog {arguments.catalog} --out features.parquet"
     )

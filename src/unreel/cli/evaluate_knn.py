@@ -7,7 +7,7 @@ vectors, clips one by one; nearness is cosine similarity.
 from dataclasses import dataclass
 from pathlib import Path
 
-from unreel.cli.evaluate_output import ComparisonArguments, close, deliver, percent, warn_of_ks
+from unreel.cli.evaluate_output import ComparisonArguments, close, count_vectors, deliver, percent, warn_of_ks
 from unreel.cli.terminal import parse_arguments, print_table
 from unreel.evaluate.knn import DEFAULT_KS, evaluate_knn
 from unreel.features.table import FeatureTable
@@ -46,10 +46,12 @@ def main(argv: list[str]) -> None:
     rows: dict[str, object] = {"features": f"{result.features['encoder']}, {arguments.features}"}
     for level, measured in result.levels.items():
         print_table(
-            f"k-NN, {level} level: {measured.queries} queries, {measured.gallery} in the gallery",
+            f"k-NN, {level} level",
             ["k", "one vote each %", "weighted %"],
             [[k, percent(measured.majority[k]), percent(measured.weighted[k])] for k in measured.majority],
         )
         warn_of_ks(measured.impossible_ks, measured.gallery)
-        rows[f"{level}s left out"] = f"{measured.without_target} have no {arguments.by}"
+        rows[f"{level} level"] = count_vectors(
+            measured.queries, measured.gallery, measured.without_target, arguments.by
+        )
     close(values, arguments, rows, [f"unreel evaluate retrieval --features {arguments.features}"])

@@ -44,15 +44,16 @@ def deliver(values: Mapping[str, Any], arguments: ComparisonArguments) -> bool:
     return not arguments.json
 
 
-def show_recall(
-    title: str, recall: Mapping[int, float], chance: Mapping[int, float], *, queries: int, gallery: int
-) -> None:
+def show_recall(title: str, recall: Mapping[int, float], chance: Mapping[int, float]) -> None:
     """Print recall and chance in percent, a row per k."""
-    print_table(
-        f"{title}: {queries} queries, {gallery} in the gallery",
-        ["k", "recall %", "chance %"],
-        [[k, percent(recall[k]), percent(chance[k])] for k in recall],
-    )
+    rows = [[k, percent(recall[k]), percent(chance[k])] for k in recall]
+    print_table(title, ["k", "recall %", "chance %"], rows)
+
+
+def count_vectors(queries: int, gallery: int, without_target: int, target: str) -> str:
+    """Say how many vectors took part, and how many could not."""
+    left_out = f"; {without_target} queries have no {target} and are left out" if without_target else ""
+    return f"{queries} queries, {gallery} in the gallery{left_out}"
 
 
 def warn_of_ks(impossible_ks: Sequence[int], gallery: int) -> None:

@@ -6,7 +6,14 @@ Videos are compared by the mean of their vectors, clips one by one; nearness is 
 from dataclasses import dataclass
 from pathlib import Path
 
-from unreel.cli.evaluate_output import ComparisonArguments, close, deliver, show_recall, warn_of_ks
+from unreel.cli.evaluate_output import (
+    ComparisonArguments,
+    close,
+    count_vectors,
+    deliver,
+    show_recall,
+    warn_of_ks,
+)
 from unreel.cli.terminal import parse_arguments
 from unreel.evaluate.retrieval import DEFAULT_KS, evaluate_retrieval
 from unreel.features.table import FeatureTable
@@ -39,13 +46,9 @@ def main(argv: list[str]) -> None:
         return
     rows: dict[str, object] = {"features": f"{result.features['encoder']}, {arguments.features}"}
     for level, measured in result.levels.items():
-        show_recall(
-            f"Retrieval, {level} level",
-            measured.recall,
-            measured.chance,
-            queries=measured.queries,
-            gallery=measured.gallery,
-        )
+        show_recall(f"Retrieval, {level} level", measured.recall, measured.chance)
         warn_of_ks(measured.impossible_ks, measured.gallery)
-        rows[f"{level}s left out"] = f"{measured.without_target} have no {arguments.by}"
+        rows[f"{level} level"] = count_vectors(
+            measured.queries, measured.gallery, measured.without_target, arguments.by
+        )
     close(values, arguments, rows, [f"unreel evaluate knn --features {arguments.features}"])

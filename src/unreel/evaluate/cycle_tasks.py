@@ -54,6 +54,8 @@ class CycleResult:
         video_to_frame: task B.
         frame_to_frame: task C on frames, None when no video has the target.
         video_to_video: task C on clips, None when no video has the target.
+        frames_per_clip: time positions that the network leaves of a clip; with one, frame and clip are
+            the same.
         videos: videos that took part.
         rejected: videos that could not be used, with the reason.
         settings: what was compared, and how.
@@ -64,6 +66,7 @@ class CycleResult:
     video_to_frame: CycleRecall
     frame_to_frame: LevelRecall | None
     video_to_video: LevelRecall | None
+    frames_per_clip: int
     videos: int
     rejected: list[Rejection]
     settings: dict[str, Any]
@@ -76,6 +79,7 @@ class CycleResult:
         return {
             "protocol": "cycle",
             "settings": values["settings"],
+            "frames_per_clip": values["frames_per_clip"],
             "videos": values["videos"],
             "rejected": values["rejected"],
             "tasks": {name: values[name] for name in tasks},
@@ -154,6 +158,7 @@ def evaluate_cycle(
         video_to_frame=find_own(clips_ND, own_clip, frames, clip_of_frame, cycle_ks),
         frame_to_frame=_compare_classes(features.frames, class_ks, level, config),
         video_to_video=_compare_classes(features.clips, class_ks, level, config),
+        frames_per_clip=num_frames,
         videos=len(np.unique(features.clips.video_ids)),
         rejected=features.rejected,
         settings={

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.data.decode import ClipDecoder
-from unreel.data.loader import count_cores
 from unreel.errors import VideoError
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling
+from unreel.machine import count_cores
 from unreel.seeding import build_generator
 
 # N clips, R rows per clip, T frames, H W pixels, C channels, D features

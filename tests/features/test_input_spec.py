@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unreel.data.clips import FramePerPart, RandomClips, SegmentFrames, UniformClips, WholeVideo
+from unreel.data.decode import FrameSize
+from unreel.features.input_spec import InputSpec
+
+ANY = np.random.default_rng(0)
+
+
+def test_random_clips_of_training_become_uniform_clips_of_testing() -> None:
+    clips = RandomClips(count=2, num_frames=8, frame_stride=3, short_video="loop")
+    spec = InputSpec.from_training(clips, FrameSize(128, 171), 112, (0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
+    assert spec == InputSpec("clip", 8, 3, 64, "loop", 128, 171, 112, (0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
+    assert spec.build_sampling(10) == UniformClips(10, 8, 3, "loop")
+    assert spec.frame_size == FrameSize(128, 171)
+
+
+def test_one_frame_per_part_becomes_the_middle_of_every_part() -> None:
+    spec = InputSpec.from_training(FramePerPart(1, 8, 64, jitter=True), FrameSize(64), 56)
+    sampling = spec.build_sampling(1)
+    assert sampling == FramePerPart(1, 8, 64, jitter=False)
+    # Parts of 8 frames; the middle one of the first is frame 4.
+    assert sampling.sample(64, ANY).frames_NT.tolist() == [[4, 12, 20, 28, 36, 44, 52, 60]]
+
+
+def test_uniform_clips_are_kept() -> None:
+    spec = InputSpec.from_training(UniformClips(3, 16, 2), FrameSize(128, 171), 112)
+    assert spec.build_sampling(5) == UniformClips(5, 16, 2, "shrink_stride")
+
+
+@pytest.mark.parametrize("clips", [SegmentFrames(3), WholeVideo(2)])
+def test_a_rule_without_clips_of_fixed_length_is_refused(clips: SegmentFrames | WholeVideo) -> None:
+    with pytest.raises(ValueError, match=type(clips).__name__):
+        InputSpec.from_training(clips, FrameSize(64), 56)
+
+
+@pytest.mark.parametrize("name", ["num_frames", "frame_stride", "crop_px"])
+def test_numbers_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        replace(InputSpec(), **{name: 0})
+
+
+def test_a_negative_span_is_refused() -> None:
+    with pytest.raises(ValueError, match="span_frames must be at least 0, got -1"):
+        InputSpec(span_frames=-1)
+
+
+@pytest.mark.parametrize("change", [{"mean": (0.5, 0.5)}, {"std": (1.0, 1.0)}, {"std": (1.0, 1.0, 0.0)}])
+def test_colors_need_three_numbers_and_a_spread(change: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(ValueError, match="one number per color"):
+        replace(InputSpec(), **change)
+
+
+def test_no_clip_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="clips_per_video must be at least 1, got 0"):
+        InputSpec().build_sampling(0)

@@ -1,0 +1,190 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.features.tiny import build_vectors
+from unreel.errors import FeaturesError
+from unreel.features.table import FeatureInfo, FeatureTable, build_schema, read_info
+
+INFO = FeatureInfo(
+    encoder_hash="abc",
+    encoder="run/encoder",
+    dimension=2,
+    clips_per_video=2,
+    batch_size=4,
+    catalog_hash="def",
+    root="/videos",
+)
+
+
+def build_table() -> FeatureTable:
+    return build_vectors(
+        [[1, 2], [3, 4], [5, 6], [7, 9]],
+        ["b", "b", "a", "a"],
+        labels=["run", "run", "jump", "jump"],
+        splits=["train", "train", "test", "test"],
+        info=INFO,
+    )
+
+
+def test_saving_and_loading_gives_the_table_back(tmp_path: Path) -> None:
+    table = build_table()
+    table.save(tmp_path / "f.parquet")
+    loaded = FeatureTable.load(tmp_path / "f.parquet")
+    assert loaded.info == INFO
+    assert loaded.vectors.dtype == np.float32
+    np.testing.assert_array_equal(loaded.vectors, table.vectors)
+    assert loaded.to_arrow().equals(table.to_arrow())
+    assert len(loaded) == 4
+
+
+def test_other_tools_read_the_file_without_this_package(tmp_path: Path) -> None:
+    build_table().save(tmp_path / "f.parquet")
+    rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
+    assert rows[1] == {
+        "video_id": "b",
+        "path": "b.mp4",
+        "label": "run",
+        "split": "train",
+        "group": "",
+        "clip_index": 1,
+        "frame_index": 4,
+        "start_sec": 1.0,
+        "end_sec": 2.5,
+        "vector": [3.0, 4.0],
+    }
+
+
+def test_an_empty_table_survives_the_file(tmp_path: Path) -> None:
+    build_table().take(np.array([], dtype=np.int64)).save(tmp_path / "f.parquet")
+    loaded = FeatureTable.load(tmp_path / "f.parquet")
+    assert len(loaded) == 0
+    assert loaded.vectors.shape == (0, 2)
+    assert loaded.split_names == []
+
+
+def test_a_table_in_many_groups_of_rows_is_read_in_order(tmp_path: Path) -> None:
+    count = 20000
+    vectors = np.arange(2 * count).reshape(count, 2)
+    build_vectors(vectors, [f"{row:05d}" for row in range(count)], info=INFO).save(tmp_path / "f.parquet")
+    loaded = FeatureTable.load(tmp_path / "f.parquet")
+    np.testing.assert_array_equal(loaded.vectors, vectors)
+    assert loaded.video_ids[-1] == "19999"
+
+
+def test_selecting_a_split_keeps_its_rows_alone() -> None:
+    table = build_table()
+    assert table.select("test").video_ids.tolist() == ["a", "a"]
+    assert table.select("test").vectors.tolist() == [[5, 6], [7, 9]]
+    assert table.select("") is table
+    assert table.split_names == ["test", "train"]
+
+
+def test_a_missing_split_is_refused_and_the_known_ones_are_named() -> None:
+    with pytest.raises(FeaturesError, match="no split 'val'; its splits: 'test', 'train'"):
+        build_table().select("val")
+    with pytest.raises(FeaturesError, match="no split 'val'; its splits: none"):
+        build_vectors([[1, 2]], ["a"]).select("val")
+
+
+def test_averaging_gives_one_row_per_video_in_order_of_appearance() -> None:
+    # b: ((1 + 3) / 2, (2 + 4) / 2), from 0 to 2.5 s; a: ((5 + 7) / 2, (6 + 9) / 2).
+    videos = build_table().average_per_video()
+    assert videos.video_ids.tolist() == ["b", "a"]
+    assert videos.vectors.tolist() == [[2.0, 3.0], [6.0, 7.5]]
+    assert videos.column("label").tolist() == ["run", "jump"]
+    assert videos.column("start_sec").tolist() == [0.0, 0.0]
+    assert videos.column("end_sec").tolist() == [2.5, 2.5]
+    assert videos.column("clip_index").tolist() == [0, 0]
+
+
+@given(st.lists(st.sampled_from("zyxwv"), min_size=1, max_size=20))
+def test_averages_equal_a_plain_loop_however_rows_are_mixed(videos: list[str]) -> None:
+    vectors = np.random.default_rng(len(videos)).normal(size=(len(videos), 3))
+    averaged = build_vectors(vectors, videos).average_per_video()
+    names: list[str] = []
+    for name in videos:
+        if name not in names:
+            names.append(name)
+    assert averaged.video_ids.tolist() == names
+    for name, mean in zip(names, averaged.vectors, strict=True):
+        rows = [vectors[row] for row, video in enumerate(videos) if video == name]
+        np.testing.assert_allclose(mean, sum(rows) / len(rows), rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_column_is_refused_and_the_known_ones_are_named() -> None:
+    with pytest.raises(FeaturesError, match="no column 'actor'; it has video_id, path, label"):
+        build_table().column("actor")
+
+
+def test_columns_must_be_complete_and_equally_long() -> None:
+    with pytest.raises(ValueError, match="has the columns"):
+        FeatureTable.from_columns(INFO, [[1, 2]], video_id=["a"])
+    one = {name: build_table().column(name)[:1] for name in FeatureTable.column_names()}
+    with pytest.raises(ValueError, match="2 vectors but 1 rows"):
+        FeatureTable.from_columns(INFO, [[1, 2], [3, 4]], **one)
+
+
+def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(FeaturesError, match=r"absent.parquet cannot be read .* run `unreel extract`"):
+        FeatureTable.load(tmp_path / "absent.parquet")
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f.parquet").write_text("vectors")
+    with pytest.raises(FeaturesError, match="cannot be read as a table of features"):
+        FeatureTable.load(tmp_path / "f.parquet")
+
+
+def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "f.parquet")
+    with pytest.raises(FeaturesError, match="is a Parquet file but no table of features"):
+        FeatureTable.load(tmp_path / "f.parquet")
+
+
+def test_another_version_is_refused(tmp_path: Path) -> None:
+    schema = build_schema(INFO)
+    values = json.loads(schema.metadata[b"unreel.features"])
+    values["format_version"] = 2
+    schema = schema.with_metadata({b"unreel.features": json.dumps(values)})
+    pq.write_table(schema.empty_table(), tmp_path / "f.parquet")
+    with pytest.raises(FeaturesError, match="format version 2 and this version of unreel reads 1"):
+        FeatureTable.load(tmp_path / "f.parquet")
+
+
+def test_columns_that_were_dropped_by_another_tool_are_missed(tmp_path: Path) -> None:
+    build_table().save(tmp_path / "f.parquet")
+    table = pq.read_table(tmp_path / "f.parquet").drop_columns(["label"])
+    pq.write_table(table, tmp_path / "f.parquet")
+    with pytest.raises(FeaturesError, match="has other columns than a table of features"):
+        FeatureTable.load(tmp_path / "f.parquet")
+
+
+def test_a_damaged_body_is_refused(tmp_path: Path) -> None:
+    build_table().save(tmp_path / "f.parquet")
+    content = bytearray((tmp_path / "f.parquet").read_bytes())
+    content[4:300] = bytes(296)
+    (tmp_path / "f.parquet").write_bytes(bytes(content))
+    with pytest.raises(FeaturesError, match=r"damaged|cannot be read"):
+        FeatureTable.load(tmp_path / "f.parquet")
+
+
+def test_what_a_table_was_made_from_is_read_without_its_vectors(tmp_path: Path) -> None:
+    build_table().save(tmp_path / "f.parquet")
+    assert read_info(tmp_path / "f.parquet") == INFO
+
+
+def test_settings_that_differ_are_named_and_names_do_not_count() -> None:
+    other = replace(INFO, clips_per_video=5, precision="bfloat16", encoder="copy", root="/elsewhere")
+    assert INFO.find_differences(other) == [
+        "clips_per_video: 2, not 5",
+        "precision: 'float32', not 'bfloat16'",
+    ]
+    assert INFO.find_differences(replace(INFO, encoder="copy", root="/elsewhere")) == []
