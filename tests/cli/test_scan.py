@@ -59,6 +59,13 @@ def test_every_flag_reaches_the_scan(folder: Path, monkeypatch: pytest.MonkeyPat
     assert {(job["check"], job["time_limit_sec"]) for job in jobs} == {("packets", 9.0)}
 
 
+def test_lists_name_the_splits_when_asked_to(folder: Path) -> None:
+    (folder / "train.txt").write_text("videos/jump/a.mp4 1\n")
+    (folder / "test.txt").write_text("videos/run/b.mp4 2\n")
+    assert run(["scan", "train.txt", "test.txt", "--splits", "from-lists"]) == 0
+    assert Catalog.load(folder / "catalog.parquet").splits == ["train", "test"]
+
+
 def test_json_is_all_there_is_on_the_standard_output(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,7 +79,7 @@ def test_warnings_go_to_the_error_stream(folder: Path, capsys: pytest.CaptureFix
     (folder / "v.txt").write_text("videos/jump/a.mp4 x\nvideos/jump/a.mp4 y\n")
     assert run(["scan", "v.txt"]) == 0
     printed = capsys.readouterr()
-    assert "warning: 1 times a file is listed with another label" in printed.err
+    assert "warning: files listed again with another label" in printed.err
     assert "warning" not in printed.out
 
 

@@ -43,6 +43,7 @@ def test_a_found_file_carries_its_size_and_time(tmp_path: Path) -> None:
     os.utime(path, ns=(5, 1_600_000_000_123_456_789))
     (file,) = walk_folder(str(tmp_path), ignore).files
     assert file == FoundFile(str(path), str(path), 5, 1_600_000_000_123_456_789)
+    assert file == examine(str(path))
 
 
 def test_other_files_are_counted_by_extension(tmp_path: Path) -> None:
@@ -110,6 +111,8 @@ def test_links_to_files_give_the_files_size_and_place(tmp_path: Path) -> None:
     (folder / "link.mp4").symlink_to(target)
     (file,) = walk_folder(str(folder), ignore).files
     assert (file.path, file.real_path, file.num_bytes) == (str(folder / "link.mp4"), str(target), 7)
+    assert file.is_link
+    assert file == examine(str(folder / "link.mp4"))
 
 
 def test_broken_links_are_refused_and_named(tmp_path: Path) -> None:

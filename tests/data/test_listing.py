@@ -3,6 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unreel.data.listing import Candidate, Listing, list_files, store_path
 from unreel.data.video_lists import ListColumns
@@ -136,7 +138,29 @@ def test_a_file_is_listed_once_under_its_own_name_however_it_is_reached(tmp_path
     listing = list_files([tmp_path, tmp_path / "m.mp4"])
     assert stored(listing) == ["m.mp4"]
     assert listing.num_duplicates == 3
-    assert listing.notes == ["3 times a file was reached again; each has one row"]
+    assert listing.notes == ["files reached again, which have one row all the same: 3"]
+
+
+def test_a_file_keeps_its_own_name_in_a_folder_reached_by_a_link(tmp_path: Path) -> None:
+    touch(tmp_path / "real" / "m.mp4")
+    (tmp_path / "real" / "a.mp4").symlink_to("m.mp4")
+    (tmp_path / "way").symlink_to("real")
+    listing = list_files([tmp_path / "way"])
+    assert (listing.root, stored(listing)) == (tmp_path / "way", ["m.mp4"])
+
+
+def test_a_list_gives_its_name_as_split_when_asked_to(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        touch(tmp_path / name)
+    (tmp_path / "train.txt").write_text("a.mp4 1\n")
+    (tmp_path / "val.csv").write_text("path,split\nb.mp4,\nc.mp4,test\n")
+    lists = [tmp_path / "train.txt", tmp_path / "val.csv"]
+    assert [file.split for file in list_files(lists, splits="from-lists").candidates] == [
+        "train",
+        "val",
+        "test",
+    ]
+    assert [file.split for file in list_files(lists).candidates] == ["", "", "test"]
 
 
 def test_a_later_source_fills_in_what_an_earlier_one_left_open(tmp_path: Path) -> None:
@@ -156,10 +180,10 @@ def test_contradicting_lists_are_reported_and_the_first_is_kept(tmp_path: Path) 
     assert {file.label for file in listing.candidates} == {"a"}
     (warning,) = listing.warnings
     assert warning.startswith(
-        "5 times a file is listed with another label, split or group; what came first was kept"
+        "files listed again with another label, split or group, of which the first was kept: 5"
     )
     assert f"{tmp_path / '0.mp4'} ('a', then 'b')" in warning
-    assert warning.endswith("2.mp4 ('a', then 'b'), ...")
+    assert warning.endswith("2.mp4 ('a', then 'b'), ...)")
 
 
 def test_an_unreadable_folder_is_refused_and_warned_of(
@@ -185,8 +209,10 @@ def test_loops_are_noted(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     (tmp_path / "round").symlink_to(".")
     (note,) = list_files([tmp_path]).notes
-    assert note.startswith("1 times a link led to a folder that was read already, perhaps in a loop")
-    assert note.endswith(str(tmp_path / "round"))
+    assert note.startswith(
+        "links not followed, because they lead to folders that were read already, perhaps in"
+    )
+    assert note.endswith(f"a loop: 1 ({tmp_path / 'round'})")
 
 
 def test_refused_and_other_files_of_a_folder_are_passed_on(tmp_path: Path) -> None:
@@ -219,6 +245,19 @@ def test_sources_that_do_not_exist_are_refused(tmp_path: Path) -> None:
         list_files([tmp_path], root=tmp_path / "gone")
     with pytest.raises(ValueError, match="no sources: name a folder, a list or a video"):
         list_files([])
+
+
+@given(
+    st.lists(st.text("ab.é /", min_size=1), min_size=1, max_size=4),
+    st.lists(st.sampled_from("xyz"), max_size=3),
+)
+def test_a_stored_path_leads_back_to_the_file(words: list[str], root_words: list[str]) -> None:
+    root = Path("/", *root_words)
+    for path in (os.path.normpath("/" + "/".join(words)), os.path.normpath(os.path.join(root, *words))):
+        clean = "/" + path.lstrip("/")
+        is_below = Path(clean) != root and Path(clean).is_relative_to(root)
+        assert os.path.join(root, store_path(clean, root)) == clean
+        assert store_path(clean, root).startswith("/") != is_below
 
 
 def test_paths_below_the_root_are_stored_relative_and_others_absolute(tmp_path: Path) -> None:

@@ -104,6 +104,12 @@ def test_a_line_that_was_cut_short_costs_only_itself(tmp_path: Path) -> None:
     assert [finding is not None for finding in known] == [True, False, True]
 
 
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CatalogError, match=r"c\.partial: cannot be written \(.*\); choose another --out"):
+        PartialScan(tmp_path / "file" / "c.partial")
+
+
 def test_findings_of_another_version_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unreel.data.scan_memory.SCHEMA_VERSION", 99)
     with PartialScan(tmp_path / "c.parquet.partial") as partial:

@@ -1,6 +1,10 @@
+import csv
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unreel.data.video_lists import ListColumns, ListedVideo, read_list
 from unreel.errors import CatalogError
@@ -20,6 +24,31 @@ def test_lines_of_path_and_label_are_read(name: str, tmp_path: Path) -> None:
         ListedVideo("my videos/c d.avi", "jump"),
         ListedVideo("e.webm", "7"),
     ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.text("aé .,'\"", max_size=8), st.text("aé,'\"1", min_size=1, max_size=3)), max_size=5
+    )
+)
+def test_any_path_with_a_videos_ending_and_any_one_word_label_come_back(pairs: list[tuple[str, str]]) -> None:
+    videos = [ListedVideo(f"x{path}.mp4", label) for path, label in pairs]
+    with TemporaryDirectory() as folder:
+        lines = "".join(f"{video.path} {video.label}\n" for video in videos)
+        assert read(Path(folder), "v.txt", lines) == videos
+
+
+@given(
+    st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=4, max_size=4))
+)
+def test_any_cells_that_a_csv_writer_wrote_come_back_without_outer_spaces(rows: list[list[str]]) -> None:
+    """Rows without a path are refused and tested elsewhere, so every path here begins with a letter."""
+    rows = [[f"x{path}", *rest] for path, *rest in rows]
+    with TemporaryDirectory() as folder:
+        with (Path(folder) / "v.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([["path", "label", "split", "group"], *rows])
+        videos, _ = read_list(Path(folder) / "v.csv", ListColumns())
+    assert videos == [ListedVideo(*(cell.strip() for cell in row)) for row in rows]
 
 
 def test_lines_with_only_a_path_are_read(tmp_path: Path) -> None:

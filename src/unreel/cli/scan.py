@@ -15,7 +15,7 @@ from typing import Literal
 import tyro
 
 from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary, print_warning
-from unreel.data.listing import FolderLabels
+from unreel.data.listing import FolderLabels, ListSplits
 from unreel.data.scan import scan_videos
 from unreel.data.scan_summary import ScanSummary, describe_extensions
 from unreel.data.video_lists import ListColumns
@@ -37,6 +37,8 @@ class Arguments:
     """Folder that the paths in lists start from; by default each list's own folder."""
     labels: FolderLabels = "none"
     """`from-folders` labels a video with the name of its folder, where no list says otherwise."""
+    splits: ListSplits = "none"
+    """`from-lists` gives videos the name of their list, such as train.txt, as split."""
     label_column: str = "label"
     """Column of a CSV list that holds the label."""
     split_column: str = "split"
@@ -72,6 +74,7 @@ def main(argv: list[str]) -> None:
                 rejected=arguments.rejected,
                 root=arguments.root,
                 labels=arguments.labels,
+                splits=arguments.splits,
                 columns=ListColumns(arguments.label_column, arguments.split_column, arguments.group_column),
                 check=arguments.check,
                 num_workers=arguments.num_workers,

@@ -41,12 +41,14 @@ class FoundFile:
         real_path: absolute, without symbolic links.
         num_bytes: size.
         mtime_ns: when it was last written, nanoseconds since 1970.
+        is_link: whether the path itself is a symbolic link.
     """
 
     path: str
     real_path: str
     num_bytes: int
     mtime_ns: int
+    is_link: bool = False
 
 
 @dataclass
@@ -149,7 +151,7 @@ def _sort_entry(entry: "os.DirEntry[str]", real_path: str, contents: FolderConte
         else:
             contents.folders.append((entry.path, real_path))
     elif extension in VIDEO_EXTENSIONS or (is_link and not extension and not os.path.exists(entry.path)):
-        found = examine(entry.path, None if is_link else real_path)
+        found = examine(entry.path, real_path=None if is_link else real_path)
         if isinstance(found, FoundFile):
             contents.files.append(found)
         else:
@@ -165,7 +167,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
-def examine(path: str, real_path: str | None = None) -> FoundFile | str:
+def examine(path: str, *, real_path: str | None = None) -> FoundFile | str:
     """Look at a file without opening it.
 
     Args:
@@ -187,7 +189,10 @@ def examine(path: str, real_path: str | None = None) -> FoundFile | str:
         return f"not a file but {kind}"
     if status.st_size == 0:
         return "the file is empty (0 bytes)"
-    return FoundFile(path, real_path or os.path.realpath(path), status.st_size, status.st_mtime_ns)
+    if real_path is not None:
+        return FoundFile(path, real_path, status.st_size, status.st_mtime_ns)
+    real_path, is_link = os.path.realpath(path), os.path.islink(path)
+    return FoundFile(path, real_path, status.st_size, status.st_mtime_ns, is_link)
 
 
 def describe_error(error: OSError) -> str:

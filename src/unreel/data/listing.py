@@ -16,6 +16,8 @@ from unreel.progress import Progress, ignore_progress
 
 FolderLabels = Literal["none", "from-folders"]
 """Whether the name of the folder that holds a file is its label."""
+ListSplits = Literal["none", "from-lists"]
+"""Whether the name of a list, without its ending, is the split of its videos."""
 
 _NUM_THREADS = 8
 _FILES_PER_TURN = 4096
@@ -73,6 +75,7 @@ def list_files(
     *,
     root: Path | None = None,
     labels: FolderLabels = "none",
+    splits: ListSplits = "none",
     columns: ListColumns = DEFAULT_COLUMNS,
     progress: Progress = ignore_progress,
 ) -> Listing:
@@ -86,6 +89,7 @@ def list_files(
         root: folder that the paths in lists start from (by default, each list's own) and below which the
             catalog's paths are relative (by default, the folder that all sources share).
         labels: whether a file's folder is its label where no list says otherwise.
+        splits: whether the name of a list is the split of its videos where it does not say otherwise.
         columns: names of the columns in CSV lists.
         progress: told how many files were found.
 
@@ -100,7 +104,7 @@ def list_files(
         raise CatalogError(f"root {root} is not a folder")
     paths = [Path(os.path.abspath(source)) for source in sources]
     folders = [_source_folder(path, absolute_root) for path in paths]
-    gatherer = _Gatherer(absolute_root or _shared_folder(folders), labels, progress)
+    gatherer = _Gatherer(absolute_root or _shared_folder(folders), labels, splits, progress)
     for path, folder in zip(paths, folders, strict=True):
         if path.is_dir():
             gatherer.add_folder(path)
@@ -135,9 +139,10 @@ def _shared_folder(folders: Sequence[Path]) -> Path:
 class _Gatherer:
     """Collect what the sources name and keep each file once."""
 
-    def __init__(self, root: Path, labels: FolderLabels, progress: Progress) -> None:
+    def __init__(self, root: Path, labels: FolderLabels, splits: ListSplits, progress: Progress) -> None:
         self._root = root
         self._labels = labels
+        self._splits = splits
         self._progress = progress
         self._candidates: dict[str, Candidate] = {}
         self._refused: dict[str, str] = {}
@@ -150,7 +155,7 @@ class _Gatherer:
     def add_folder(self, folder: Path) -> None:
         contents = walk_folder(str(folder), self._report)
         # The file itself comes before links to it.
-        for found in sorted(contents.files, key=lambda file: (file.path != file.real_path, file.path)):
+        for found in sorted(contents.files, key=lambda file: (file.is_link, file.path)):
             self._add(found, ListedVideo(found.path), folder)
         for path, reason in contents.refused.items():
             self._refuse(path, reason)
@@ -160,31 +165,33 @@ class _Gatherer:
         self._other_files += contents.other_files
         if contents.repeated:
             self._notes.append(
-                f"{len(contents.repeated)} times a link led to a folder that was read already, perhaps in a "
-                f"loop; it was not followed: {_name_some(contents.repeated)}"
+                "links not followed, because they lead to folders that were read already, perhaps in a loop: "
+                f"{len(contents.repeated)} ({_name_some(contents.repeated)})"
             )
 
     def add_list(self, path: Path, folder: Path, columns: ListColumns) -> None:
         videos, notes = read_list(path, columns)
         self._notes += notes
-        self.add_files(folder, videos)
+        self.add_files(folder, videos, split="" if self._splits == "none" else path.stem)
 
-    def add_files(self, folder: Path, videos: Sequence[ListedVideo]) -> None:
+    def add_files(self, folder: Path, videos: Sequence[ListedVideo], *, split: str = "") -> None:
         paths = [os.path.normpath(os.path.join(folder, video.path)) for video in videos]
         for path, video, found in zip(paths, videos, self._examine(paths), strict=True):
             if isinstance(found, FoundFile):
-                self._add(found, video, folder)
+                self._add(found, dataclasses.replace(video, split=video.split or split), folder)
             else:
                 self._refuse(path, found)
 
     def finish(self) -> Listing:
         if self._contradictions:
             self._warnings.append(
-                f"{len(self._contradictions)} times a file is listed with another label, split or group; "
-                f"what came first was kept: {_name_some(self._contradictions)}"
+                "files listed again with another label, split or group, of which the first was kept: "
+                f"{len(self._contradictions)} ({_name_some(self._contradictions)})"
             )
         if self._num_duplicates:
-            self._notes.append(f"{self._num_duplicates} times a file was reached again; each has one row")
+            self._notes.append(
+                f"files reached again, which have one row all the same: {self._num_duplicates}"
+            )
         candidates = sorted(
             self._candidates.values(), key=lambda candidate: store_path(candidate.path, self._root)
         )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from unreel.data.catalog_table import MediaRows, join_columns, write_table
 from unreel.data.folder_walk import printable
-from unreel.data.listing import Candidate, FolderLabels, Listing, list_files, store_path
+from unreel.data.listing import Candidate, FolderLabels, Listing, ListSplits, list_files, store_path
 from unreel.data.scan_memory import (
     PartialScan,
     RejectedFile,
@@ -38,6 +38,7 @@ def scan_videos(
     rejected: Path | None = None,
     root: Path | None = None,
     labels: FolderLabels = "none",
+    splits: ListSplits = "none",
     columns: ListColumns = DEFAULT_COLUMNS,
     check: Literal["decode", "packets"] = "decode",
     num_workers: int = 0,
@@ -58,6 +59,7 @@ def scan_videos(
         rejected: the table of what cannot be used; by default ``rejected.csv`` beside the catalog.
         root: folder that the paths of lists and of the catalog start from; see `list_files`.
         labels: whether a video's folder is its label where no list says otherwise.
+        splits: whether the name of a list, such as ``train.txt``, is the split of its videos.
         columns: names of the columns of CSV lists.
         check: ``"decode"`` decodes every frame; ``"packets"`` is faster and finds less; see `probe_video`.
         num_workers: processes that read files, 0 for one per core.
@@ -79,7 +81,7 @@ def scan_videos(
     rejected = out.with_name("rejected.csv") if rejected is None else Path(rejected)
     partial = out.with_name(f"{out.name}.partial")
     check_outputs(out, rejected)
-    listing = list_files(sources, root=root, labels=labels, columns=columns, progress=progress)
+    listing = list_files(sources, root=root, labels=labels, splits=splits, columns=columns, progress=progress)
     if not listing.candidates and not listing.refused:
         raise CatalogError(_explain_nothing(sources, listing))
     if is_fresh:
@@ -121,16 +123,12 @@ class _Scan:
             {"path": candidate.path, "check": self._check, "time_limit_sec": time_limit_sec}
             for candidate in unknown
         ]
-        total = len(self.listing.candidates)
-        progress(self.num_reused, total, "")
+        progress(self._num_judged, self.num_scanned, "")
         limit = time_limit_sec + _SECONDS_OF_GRACE
         for reply in run_jobs(_WORK, jobs, num_workers=num_workers, time_limit_sec=limit):
             self._judge(unknown[reply.job], reply, partial)
-            progress(
-                len(self._accepted) + len(self._rejected) - len(self.listing.refused),
-                total,
-                f"{len(self._rejected)} rejected" if self._rejected else "",
-            )
+            note = f"{len(self._rejected)} rejected" if self._rejected else ""
+            progress(self._num_judged, self.num_scanned, note)
 
     def _recall(self, candidate: Candidate) -> bool:
         known = self.memory.find(candidate, self.listing.root, self._check)
@@ -178,8 +176,12 @@ class _Scan:
 
     def list_rejected(self) -> list[RejectedFile]:
         """Return what cannot be used."""
-        assert len(self._accepted) + len(self._rejected) == self.num_scanned
+        assert self._num_judged == self.num_scanned
         return self._rejected
+
+    @property
+    def _num_judged(self) -> int:
+        return len(self._accepted) + len(self._rejected)
 
     @property
     def num_scanned(self) -> int:

@@ -175,12 +175,19 @@ class PartialScan:
 
     Args:
         path: the file; findings that it holds already stay.
+
+    Raises:
+        CatalogError: the folder cannot be written to.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._file = path.open("a", encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise CatalogError(
+                f"{path}: cannot be written ({error.strerror}); choose another --out"
+            ) from error
         self._file.write("\n")  # ends a line that an earlier scan could not finish
 
     def __enter__(self) -> "PartialScan":

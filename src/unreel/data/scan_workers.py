@@ -157,7 +157,7 @@ class _Driver(threading.Thread):
             return Reply(number, answer.get("value", {}), answer.get("failure", ""))
         code = self._discard()
         if is_late:
-            return Reply(number, failure=f"took longer than the time limit of {self._limit:g} s")
+            return Reply(number, failure=f"not read within {self._limit:g} s, even its reader hung")
         return Reply(number, failure=f"the process that read it died ({_describe_exit(code)})")
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_list(path: Path, columns: ListColumns) -> tuple[list[ListedVideo], list
         ValueError: a line or the header makes no sense; names the file, the line and the remedy.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise CatalogError(f"{path}: cannot be read ({error.strerror})") from error
     if path.suffix.lower() in (".txt", ".list") or _is_headless(text):
@@ -72,7 +73,7 @@ def _is_video(path: str) -> bool:
 
 def _read_lines(path: Path, text: str) -> Iterator[ListedVideo]:
     has_labels: bool | None = None
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(re.split("\r\n?|\n", text), start=1):
         words = line.strip()
         if not words:
             continue
