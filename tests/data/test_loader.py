@@ -15,11 +15,11 @@ from unreel.data.loader import (
     TrainingBatches,
     build_cache,
     build_loader,
-    count_cores,
     count_workers,
     select_videos,
 )
 from unreel.errors import CatalogError
+from unreel.machine import count_cores
 
 CLIPS = RandomClips(count=2, num_frames=4, frame_stride=2)
 CONFIG = DataConfig(height=12, width=16)
@@ -141,13 +141,8 @@ def test_the_substitute_does_not_depend_on_who_reads(damaged: Catalog) -> None:
 
 def test_substitutes_of_a_batch_are_distinct_across_processes(damaged: Catalog) -> None:
     for number in range(6):
-        rows = [
-            row
-            for rank in (0, 1)
-            for row in build_batches(damaged, batch_size=2, rank=rank, world_size=2)[
-                number
-            ].video_index_B.tolist()
-        ]
+        shares = [build_batches(damaged, batch_size=2, rank=rank, world_size=2) for rank in (0, 1)]
+        rows = [row for share in shares for row in share[number].video_index_B.tolist()]
         assert len(set(rows)) == 2
 
 
@@ -158,9 +153,7 @@ def test_a_corpus_without_a_readable_video_stops(damaged: Catalog) -> None:
 
 
 def test_a_batch_larger_than_the_corpus_is_refused(train: Catalog) -> None:
-    with pytest.raises(
-        ValueError, match=r"batch_size is 10 but there are 9 videos .* lower train.batch_size to 9"
-    ):
+    with pytest.raises(ValueError, match=r"10 but there are 9 videos .* lower train.batch_size to 9"):
         build_batches(train, batch_size=10)
 
 
@@ -198,9 +191,7 @@ def test_auto_takes_the_training_split_where_there_is_one(corpus: Path) -> None:
 def test_short_videos_are_left_out_with_the_reason(corpus: Path, tmp_path: Path) -> None:
     kept, too_short = select_videos(DataConfig(catalog=corpus, min_frames=20))
     assert (len(kept), too_short) == (9, [])
-    with pytest.raises(
-        CatalogError, match="none of the 9 videos has data.min_frames = 21 frames; the longest has 20"
-    ):
+    with pytest.raises(CatalogError, match=r"none of the 9 videos has .*= 21 frames; the longest has 20"):
         select_videos(DataConfig(catalog=corpus, min_frames=21))
 
 

@@ -82,8 +82,9 @@ def test_alike_embeddings_give_the_chance_values() -> None:
 
 
 def test_the_losses_stay_above_the_optimum_of_the_simplex() -> None:
-    # Videos at the corners of a regular simplex, each with its frames at the same corner: no arrangement does better.
-    # Own similarity is 1, any other -1/47; L_f = log(8 * e + 376 * e^(-1/47)) - 1 = 4.966, L_v = 2.886 (N = 48, L = 8)
+    # Videos at the corners of a regular simplex, each with its frames at its corner: nothing does better.
+    # N = 48, L = 8: own similarity is 1, any other -1/47;
+    # L_f = log(8 * e + 376 * e^(-1/47)) - 1 = 4.966, L_v = 2.886
     corners = torch.eye(48) - 1 / 48
     terms = cycle_losses(corners, corners, corners[:, None, :].expand(48, 8, 48))
     assert terms.forward.item() == pytest.approx(4.966, abs=2e-3)
@@ -95,7 +96,7 @@ def test_consistency_counts_the_videos_that_come_home() -> None:
     videos = torch.eye(4)
     frames = torch.eye(4)[:, None, :].repeat(1, 2, 1)
     frames[[0, 1]] = frames[[1, 0]]
-    # A video goes to the frame that looks like it and from there to the video that looks like that frame: all come home.
+    # A video goes to the frame that looks like it, then to the video that looks like that: all come home.
     assert cycle_losses(videos, videos, frames).consistency.item() == 1.0
     videos_alike = torch.eye(4)[[0, 0, 2, 3]] + torch.tensor(
         [[0.0, 0, 0, 0], [0, 0.1, 0, 0], [0] * 4, [0] * 4]

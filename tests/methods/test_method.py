@@ -4,7 +4,7 @@ from unreel.methods.method import Method, MethodConfig
 
 
 def test_a_method_must_say_how_it_looks_computes_and_goes_on() -> None:
-    with pytest.raises(TypeError, match="after_step, backbone, forward, make_views|abstract"):
+    with pytest.raises(TypeError, match=r"abstract"):
         Method()  # type: ignore[abstract]
 
 

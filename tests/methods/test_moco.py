@@ -83,7 +83,7 @@ def test_the_first_loss_is_near_chance() -> None:
         torch.manual_seed(seed)
         method = replace(CONFIG, queue_length=64, temperature=1.0, embedding_dim=32).build().train()
         losses.append(method(method.make_views(make_batch(seed=seed))).loss.item())
-    # Positives start alike (same clip, same weights), so the loss lies at most 2 / tau below log(1 + K) = 4.174.
+    # Positives start alike (same clip and weights): the loss lies at most 2 / tau below log(1 + K) = 4.174.
     assert math.log(65) - 2 < sum(losses) / len(losses) < math.log(65)
 
 

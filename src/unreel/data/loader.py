@@ -1,6 +1,5 @@
 """From a catalog to batches of clips: which videos, in which order, and what happens when one fails."""
 
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.clips import ClipSampling
 from unreel.data.decode import ClipDecoder, FrameSize
 from unreel.errors import CatalogError, VideoError
+from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
 from unreel.seeding import build_generator, derive_key
 
@@ -181,8 +181,8 @@ class TrainingBatches(Dataset[VideoBatch]):
     def _candidates(self, members: NDArray[np.int64], slot: int, batch: int) -> Iterator[int]:
         """Yield the slot's video, then its substitutes.
 
-        Every slot has substitutes of its own, so that processes need not agree; only when these are used up, in a
-        corpus that is hardly larger than a batch, does it try those of the others.
+        Every slot has substitutes of its own, so that processes need not agree; only when these are used up,
+        in a corpus that is hardly larger than a batch, does it try those of the others.
         """
         yield int(members[slot])
         others = np.setdiff1d(np.arange(len(self._catalog)), members)
@@ -285,11 +285,6 @@ def count_workers(config: DataConfig, *, processes_per_machine: int = 1) -> int:
     if config.num_workers >= 0:
         return config.num_workers
     return 0 if config.cache == "ram" else max(1, count_cores() // processes_per_machine)
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker(worker: int) -> None:

@@ -84,6 +84,8 @@ class SynchronizedBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise over all axes but the second."""
         self._check_input_dim(input)
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         if world_size() == 1 or not self.training:
             return F.batch_norm(
                 input,
@@ -111,11 +113,9 @@ class SynchronizedBatchNorm(_BatchNorm):
     def _move_statistics(self, mean_C: Tensor, var_C: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         assert self.momentum is not None
         self.running_mean.lerp_(mean_C, self.momentum)
         self.running_var.lerp_(var_C, self.momentum)
-        self.num_batches_tracked.add_(1)
 
 
 def synchronize_batch_norm(module: nn.Module) -> nn.Module:

@@ -6,8 +6,8 @@ from unreel import __version__
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
 from unreel.features.input_spec import InputSpec
-from unreel.train.job import Job
 from unreel.train.recipe import Recipe
+from unreel.train.setup import Job
 
 
 def export_encoder(job: Job, step: int) -> Path:

@@ -9,8 +9,8 @@ from unreel.data.batch import Rejection, VideoBatch
 from unreel.distributed import gather_objects
 from unreel.methods.method import StepOutput
 from unreel.progress import Progress
-from unreel.train.job import Job
 from unreel.train.metrics import Averages, MetricsWriter, Stopwatch
+from unreel.train.setup import Job
 from unreel.train.signals import StopRequest
 
 

@@ -1,5 +1,6 @@
 """The training loop. Every method goes through this one."""
 
+import inspect
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +13,15 @@ from unreel.data.batch import VideoBatch
 from unreel.data.loader import build_loader
 from unreel.distributed import wait_for_all
 from unreel.errors import TrainingError
-from unreel.methods.method import StepOutput
+from unreel.methods.method import Method, StepOutput
 from unreel.progress import Progress
 from unreel.seeding import derive_key
 from unreel.train.checkpoint import save_checkpoint
 from unreel.train.export import export_encoder
-from unreel.train.job import Job
 from unreel.train.journal import Journal
 from unreel.train.optimizer import clip_gradients, set_learning_rate
 from unreel.train.schedule import learning_rate
+from unreel.train.setup import Job
 from unreel.train.signals import catch_stop_signals
 
 
@@ -40,7 +41,7 @@ def train(job: Job, progress: Progress) -> Outcome:
         TrainingError: the loss is not finite, or too many videos fail.
     """
     config, method, optimizer = job.recipe.train, job.method, job.optimizer
-    model = DistributedDataParallel(method, broadcast_buffers=False) if job.rank.world_size > 1 else method
+    model = _distribute(method) if job.rank.world_size > 1 else method
     method.train()
     step = job.first_step
     with catch_stop_signals() as stop, Journal(job, progress) as journal:
@@ -72,6 +73,15 @@ def train(job: Job, progress: Progress) -> Outcome:
             if must_stop:
                 break
     return Outcome(step, journal.metrics, stop.signal_name)
+
+
+def _distribute(method: Method) -> DistributedDataParallel:
+    """Average gradients over the processes; each keeps its own buffers, such as batch statistics."""
+    flags = inspect.signature(DistributedDataParallel).parameters
+    name = (
+        "forward_sync_buffers" if "forward_sync_buffers" in flags else "broadcast_buffers"
+    )  # until torch 2.12
+    return DistributedDataParallel(method, **{name: False})
 
 
 def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,12 +19,40 @@ from unreel.progress import Progress
 from unreel.runs import collect_provenance, write_json
 from unreel.seeding import derive_key
 from unreel.train.checkpoint import list_checkpoints, load_checkpoint
-from unreel.train.job import Job
 from unreel.train.optimizer import build_optimizer
 from unreel.train.recipe import Recipe, TrainConfig
 from unreel.train.rejected import RejectedVideos
 
 RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that the loop needs; `unreel.train.pretrain` puts it together.
+
+    Attributes:
+        run: the run folder.
+        recipe_name: by which the recipe is found again, such as ``"ccl.small"``.
+        identity: changes with any setting that matters and with the videos.
+        first_step: optimiser steps done before.
+        num_steps: optimiser steps at the end.
+    """
+
+    run: Path
+    recipe: Recipe
+    recipe_name: str
+    catalog: Catalog
+    method: Method
+    optimizer: torch.optim.Optimizer
+    batches: TrainingBatches
+    rejected: RejectedVideos
+    rank: Rank
+    device: torch.device
+    is_bfloat16: bool
+    num_workers: int
+    identity: str
+    first_step: int
+    num_steps: int
 
 
 def choose_device(name: str, rank: Rank) -> torch.device:
@@ -68,9 +97,8 @@ def prepare_job(
     config = recipe.train
     catalog, too_short = select_videos(recipe.data)
     identity = _identity(recipe, catalog)
-    if rank.is_main:
-        _open_folder(run, recipe, recipe_name, is_resumed)
-    wait_for_all()
+    if rank.is_main and not is_resumed:
+        _check_is_new(run)
     batches = TrainingBatches(
         catalog,
         recipe.method.clips,
@@ -82,6 +110,9 @@ def prepare_job(
         world_size=rank.world_size,
         cache=build_cache(catalog, recipe.data, progress),
     )
+    if rank.is_main and not is_resumed:
+        write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
+    wait_for_all()
     rejected = RejectedVideos(
         run / "rejected.csv",
         num_videos=len(catalog),
@@ -151,15 +182,11 @@ def _identity(recipe: Recipe, catalog: Catalog) -> str:
     return f"{hash_config(dataclasses.replace(recipe, data=data, train=train_config))}-{catalog.hash}"
 
 
-def _open_folder(run: Path, recipe: Recipe, recipe_name: str, is_resumed: bool) -> None:
-    if is_resumed:
-        return
+def _check_is_new(run: Path) -> None:
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise TrainingError(
-            f"{run} is not empty; give a new folder with --run, or go on with `unreel pretrain --resume "
-            f"{run}`"
+            f"{run} is not empty; give a new folder with --run, or resume it: `unreel pretrain --resume {run}`"
         )
-    write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
 
 
 def _record(job: Job) -> None:

@@ -1,0 +1,84 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from unreel.config import config_to_dict
+from unreel.errors import TrainingError
+from unreel.recipes import ccl
+from unreel.recipes.find import find_recipe, list_recipes, load_run_recipe
+from unreel.train.recipe import Recipe
+
+OUTSIDE = """
+from unreel.recipes.moco import small
+from unreel.train.recipe import Recipe
+
+def mine() -> Recipe:
+    '''My own.'''
+    return small()
+
+def not_a_recipe() -> int:
+    return 3
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "my_recipes.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_recipes", raising=False)
+    return "my_recipes"
+
+
+def test_every_recipe_of_the_package_is_listed_once_and_explained() -> None:
+    recipes = list_recipes()
+    assert {"ccl.kinetics400", "ccl.ucf101", "ccl.small", "moco.ucf101", "moco.small"} <= recipes.keys()
+    assert list(recipes) == sorted(recipes)
+    for function in recipes.values():
+        assert isinstance(function(), Recipe)
+        assert function.__doc__
+
+
+def test_a_name_is_file_and_function() -> None:
+    assert find_recipe("ccl.ucf101") is ccl.ucf101
+
+
+def test_a_recipe_may_live_outside_the_package(outside: str) -> None:
+    assert isinstance(find_recipe(f"{outside}:mine")(), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ccl.ucf10", "no recipe is called 'ccl.ucf10'; did you mean ccl.ucf101"),
+        ("zzz", r"no recipe is called 'zzz'; `unreel recipes` lists them"),
+        ("no.such.module:recipe", "module 'no.such.module' cannot be imported"),
+        ("my_recipes:small", r"has no function 'small' annotated `-> Recipe`; it has \['mine'\]"),
+        ("my_recipes:not_a_recipe", "has no function 'not_a_recipe'"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_what_there_is(outside: str, name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        find_recipe(name)
+
+
+def write_run(folder: Path, name: str, settings: object) -> None:
+    (folder / "recipe.json").write_text(json.dumps({"recipe": name, "settings": settings}))
+
+
+def test_a_run_is_read_back_from_its_folder_alone(tmp_path: Path, outside: str) -> None:
+    recipe = find_recipe(f"{outside}:mine")()
+    write_run(tmp_path, f"{outside}:mine", config_to_dict(recipe))
+    assert load_run_recipe(tmp_path) == (f"{outside}:mine", recipe)
+
+
+def test_settings_of_another_version_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, "ccl.ucf101", {"train": {"batchsize": 3}})
+    with pytest.raises(
+        TrainingError, match=r"does not fit this version .* 'train.batchsize'; did you mean 'batch_size'"
+    ):
+        load_run_recipe(tmp_path)
+    write_run(tmp_path, "ccl.gone", {})
+    with pytest.raises(TrainingError, match=r"no recipe is called 'ccl.gone'"):
+        load_run_recipe(tmp_path)

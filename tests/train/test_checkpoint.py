@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from unreel.errors import TrainingError
+from unreel.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+
+CPU = torch.device("cpu")
+
+
+def build(seed: int = 0) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    return network, torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+
+
+def step(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    network(torch.arange(15.0).view(5, 3)).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def test_a_restored_state_goes_on_to_the_bit(tmp_path: Path) -> None:
+    network, optimizer = build()
+    step(network, optimizer)
+    path = save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=2)
+    twin, twin_optimizer = build(seed=1)
+    done = load_checkpoint(path, method=twin, optimizer=twin_optimizer, identity="a", device=CPU)
+    assert done == 1
+    step(network, optimizer)
+    step(twin, twin_optimizer)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(network.state_dict().values(), twin.state_dict().values(), strict=True)
+    )
+
+
+def test_only_the_newest_are_kept_and_listed_in_order(tmp_path: Path) -> None:
+    network, optimizer = build()
+    (tmp_path / "step-notes.pt").write_text("a stranger")
+    for number in (5, 10, 100, 20):
+        save_checkpoint(tmp_path, step=number, method=network, optimizer=optimizer, identity="", keep=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000020.pt", "step-00000100.pt"]
+    assert (tmp_path / "step-notes.pt").exists()
+
+
+def test_a_run_without_checkpoints_has_none(tmp_path: Path) -> None:
+    assert list_checkpoints(tmp_path / "nowhere") == []
+
+
+def test_another_recipe_or_other_videos_are_refused(tmp_path: Path) -> None:
+    network, optimizer = build()
+    path = save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
+    with pytest.raises(TrainingError, match=r"written with other settings or other videos .* another folder"):
+        load_checkpoint(path, method=network, optimizer=optimizer, identity="b", device=CPU)
+
+
+def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    network, optimizer = build()
+    path = save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(TrainingError, match=r"is damaged .* delete it, and the run resumes"):
+        load_checkpoint(path, method=network, optimizer=optimizer, identity="a", device=CPU)
+
+
+class _Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("code from the file was run",))
+
+
+def test_a_file_with_code_in_it_runs_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, optimizer = build()
+    path = tmp_path / "step-00000001.pt"
+    torch.save({"format": 1, "step": _Code()}, path)
+    with pytest.raises(TrainingError, match="is damaged"):
+        load_checkpoint(path, method=network, optimizer=optimizer, identity="a", device=CPU)
+    assert "code from the file" not in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    network, optimizer = build()
+    torch.save({"epoch": 3}, tmp_path / "other.pt")
+    with pytest.raises(TrainingError, match="no checkpoint of this version"):
+        load_checkpoint(tmp_path / "other.pt", method=network, optimizer=optimizer, identity="a", device=CPU)

@@ -1,0 +1,91 @@
+import multiprocessing
+import os
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.corpus import shrink_recipe
+from tests.train.runs import build_recipe, load_weights
+from unreel.recipes import ccl, moco
+from unreel.seeding import derive_key
+from unreel.train.pretrain import pretrain
+from unreel.train.recipe import Recipe
+
+STEPS = 3
+
+
+def recipe_of(name: str, catalog: Path) -> Recipe:
+    """Return a recipe whose result does not depend on how many processes share a batch."""
+    if name == "queue":
+        recipe = build_recipe(catalog, steps=STEPS)
+        recipe = replace(recipe, method=replace(recipe.method, shuffle_bn_group=0))
+    elif name == "in-batch":
+        recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
+    else:
+        recipe = shrink_recipe(ccl.ucf101(), catalog, steps=STEPS)
+    optimizer = replace(recipe.train.optimizer, name="sgd", lr=1e-3)
+    return replace(recipe, train=replace(recipe.train, batch_norm="synchronized", optimizer=optimizer))
+
+
+def initial_weights(recipe: Recipe) -> dict[str, torch.Tensor]:
+    torch.manual_seed(derive_key(recipe.train.seed, "weights"))
+    return recipe.method.build().state_dict()
+
+
+def train_as(rank: int, port: int, catalog: Path, runs: Path) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1"}
+    for offset, name in enumerate(("queue", "in-batch", "cycle")):
+        os.environ["MASTER_PORT"] = str(port + offset)
+        pretrain(recipe_of(name, catalog), runs / name, recipe_name=name)
+
+
+@pytest.fixture(scope="module")
+def shared_runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs that two processes made together."""
+    runs = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=train_as, args=(rank, port, corpus, runs)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(150)
+        assert process.exitcode == 0
+    return runs
+
+
+@pytest.mark.parametrize("name", ["queue", "in-batch", "cycle"])
+def test_two_processes_train_what_one_would(
+    corpus: Path, shared_runs: Path, tmp_path: Path, name: str
+) -> None:
+    alone = pretrain(recipe_of(name, corpus), tmp_path / "run", recipe_name=name)
+    assert alone.steps == STEPS
+    one, two = (
+        [
+            float(line.split('"loss": ')[1].split(",")[0])
+            for line in (run / "metrics.jsonl").read_text().splitlines()
+        ]
+        for run in (tmp_path / "run", shared_runs / name)
+    )
+    # Sums are taken in another order, in float32; every step adds to the difference.
+    assert two[0] == pytest.approx(one[0], rel=1e-5)
+    assert two == pytest.approx(one, rel=1e-4)
+    start = initial_weights(recipe_of(name, corpus))
+    left, right = load_weights(tmp_path / "run"), load_weights(shared_runs / name)
+    moved = torch.cat([(left[key] - start[key]).flatten().float() for key in left])
+    apart = torch.cat([(left[key] - right[key]).flatten().float() for key in left])
+    assert moved.norm() > 0.01
+    assert apart.norm() < 0.01 * moved.norm()
+
+
+def test_only_the_first_process_writes(shared_runs: Path) -> None:
+    steps = (shared_runs / "queue" / "metrics.jsonl").read_text().splitlines()
+    assert len(steps) == STEPS
+    assert '"processes": 2' in (shared_runs / "queue" / "provenance.json").read_text()

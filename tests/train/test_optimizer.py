@@ -1,0 +1,47 @@
+import pytest
+import torch
+from torch import nn
+
+from unreel.train.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from unreel.train.recipe import OptimizerConfig
+
+
+def build_network() -> nn.Sequential:
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    network[2].requires_grad_(False)
+    return network
+
+
+def test_sgd_takes_the_numbers_of_the_recipe_and_only_what_learns() -> None:
+    optimizer = build_optimizer(
+        OptimizerConfig("sgd", lr=0.3, momentum=0.8, weight_decay=0.01), build_network()
+    )
+    (group,) = optimizer.param_groups
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.3, 0.8, 0.01)
+    assert len(group["params"]) == 4
+
+
+def test_adamw_decays_weights_but_not_norms_when_told_so() -> None:
+    config = OptimizerConfig("adamw", lr=1e-3, weight_decay=0.05, decay_norms=False)
+    optimizer = build_optimizer(config, build_network())
+    assert isinstance(optimizer, torch.optim.AdamW)
+    decayed, free = optimizer.param_groups
+    assert [p.dim() for p in decayed["params"]] == [2]
+    assert [p.dim() for p in free["params"]] == [1, 1, 1]
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.05, 0.0)
+    assert decayed["betas"] == (0.9, 0.999)
+
+
+def test_the_rate_reaches_every_group() -> None:
+    optimizer = build_optimizer(OptimizerConfig(decay_norms=False), build_network())
+    set_learning_rate(optimizer, 0.123)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.123, 0.123]
+
+
+@pytest.mark.parametrize(("clip_norm", "expected"), [(0.0, 5.0), (2.0, 2.0), (9.0, 5.0)])
+def test_gradients_are_scaled_down_to_the_norm_and_never_up(clip_norm: float, expected: float) -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight.grad = torch.tensor([[3.0, 4.0]])
+    clip_gradients(layer, clip_norm)
+    assert layer.weight.grad.norm().item() == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,38 @@
+import pytest
+
+from unreel.config import config_from_dict, config_to_dict, hash_config
+from unreel.methods.ccl import CCL
+from unreel.methods.moco import MoCo
+from unreel.models.c3d import C3DConfig
+from unreel.train.recipe import OptimizerConfig, Recipe, TrainConfig
+
+
+@pytest.mark.parametrize("method", [MoCo.Config(backbone=C3DConfig(width=0.5)), CCL.Config(objective="mse")])
+def test_a_recipe_survives_json(method: MoCo.Config | CCL.Config) -> None:
+    recipe = Recipe(method=method, train=TrainConfig(steps=7))
+    template = Recipe(method=type(method)())
+    copy = config_from_dict(template, config_to_dict(recipe))
+    assert copy == recipe
+    assert hash_config(copy) == hash_config(recipe) != hash_config(template)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (TrainConfig(batch_size=1), "train.batch_size must be at least 2, got 1"),
+        (TrainConfig(accumulate=0), "train.accumulate must be at least 1, got 0"),
+        (TrainConfig(batch_size=10, accumulate=3), "does not divide into train.accumulate = 3"),
+        (TrainConfig(steps=-1), "train.steps must be at least 0, got -1"),
+        (TrainConfig(epochs=0), "train.epochs must be at least 1, got 0"),
+        (TrainConfig(log_every_steps=0), "train.log_every_steps must be at least 1"),
+        (TrainConfig(keep_checkpoints=0), "train.keep_checkpoints must be at least 1"),
+        (TrainConfig(optimizer=OptimizerConfig(lr=0.0)), "train.optimizer.lr must be positive, got 0.0"),
+    ],
+)
+def test_numbers_that_cannot_train_are_refused(train: TrainConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe(method=MoCo.Config(), train=train)
+
+
+def test_steps_may_replace_epochs() -> None:
+    assert Recipe(method=MoCo.Config(), train=TrainConfig(epochs=0, steps=5)).train.steps == 5

@@ -1,0 +1,48 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unreel.train.recipe import ScheduleConfig
+from unreel.train.schedule import learning_rate
+
+
+def test_warm_up_and_cosine_give_the_rates_of_vclr() -> None:
+    # Batch 512, rate 0.2, five epochs of warm-up from a hundredth, cosine to 1e-6 at epoch 400.
+    config = ScheduleConfig(name="cosine", warmup_epochs=5, warmup_lr=0.002, final_lr=1e-6)
+    expected = {0: 0.002, 1: 0.0416, 5: 0.2, 100: 0.172788, 200: 0.101989, 400: 1e-6}
+    for epoch, rate in expected.items():
+        found = learning_rate(config, 0.2, step=epoch * 470, num_steps=400 * 470, steps_per_epoch=470)
+        assert found == pytest.approx(rate, abs=5e-7)
+
+
+def test_steps_divide_by_ten_every_twenty_epochs_as_in_ccl() -> None:
+    config = ScheduleConfig(name="step", decay_every_epochs=20, decay_factor=0.1)
+    rates = [
+        learning_rate(config, 1e-4, step=step, num_steps=1000, steps_per_epoch=10)
+        for step in (0, 199, 200, 399, 400, 999)
+    ]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-5, 1e-6, 1e-8])
+
+
+def test_a_constant_rate_is_constant_behind_its_warm_up() -> None:
+    config = ScheduleConfig(name="constant", warmup_epochs=1)
+    rates = [learning_rate(config, 0.3, step=step, num_steps=100, steps_per_epoch=3) for step in range(5)]
+    assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.3])
+
+
+@given(st.integers(1, 50), st.integers(0, 49), st.floats(0, 3), st.floats(0, 0.01))
+def test_cosine_is_the_scalar_formula_and_never_leaves_its_range(
+    num_steps: int, step: int, warmup_epochs: float, final_lr: float
+) -> None:
+    config = ScheduleConfig(name="cosine", warmup_epochs=warmup_epochs, final_lr=final_lr)
+    step = min(step, num_steps - 1)
+    rate = learning_rate(config, 0.1, step=step, num_steps=num_steps, steps_per_epoch=4)
+    warmup = min(round(4 * warmup_epochs), num_steps)
+    if step < warmup:
+        assert rate == pytest.approx(0.1 * step / warmup)
+    else:
+        share = (step - warmup) / max(1, num_steps - warmup)
+        assert rate == pytest.approx(final_lr + (0.1 - final_lr) * (1 + math.cos(math.pi * share)) / 2)
+    assert 0 <= rate <= 0.1

@@ -1,0 +1,89 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.runs import build_recipe
+from unreel.distributed import Rank
+from unreel.train.setup import Job, choose_device, prepare_job
+
+ALONE = Rank()
+
+
+def prepare(corpus: Path, run: Path, **train: object) -> Job:
+    return prepare_job(
+        build_recipe(corpus, **train),
+        run,
+        recipe_name="moco.ucf101",
+        is_resumed=False,
+        rank=ALONE,
+        device=torch.device("cpu"),
+        progress=lambda done, total, note: None,
+    )
+
+
+def test_epochs_become_steps_of_whole_batches(corpus: Path, tmp_path: Path) -> None:
+    # nine videos in batches of four: two steps an epoch
+    assert prepare(corpus, tmp_path / "a", steps=0, epochs=5).num_steps == 10
+    assert prepare(corpus, tmp_path / "b", steps=7, epochs=5).num_steps == 7
+
+
+def test_weights_depend_on_the_seed_alone(corpus: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = prepare(corpus, tmp_path / "a").method.state_dict()
+    torch.manual_seed(2)
+    again = prepare(corpus, tmp_path / "b").method.state_dict()
+    other = prepare(corpus, tmp_path / "c", seed=1).method.state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_identity_follows_what_is_learned_not_how_files_are_read(corpus: Path, tmp_path: Path) -> None:
+    plain = prepare(corpus, tmp_path / "a").identity
+    assert prepare(corpus, tmp_path / "b", log_every_steps=3, keep_checkpoints=9).identity == plain
+    assert prepare(corpus, tmp_path / "c", steps=99).identity != plain
+
+
+def test_precision_and_layout_follow_the_device_or_the_wish(corpus: Path, tmp_path: Path) -> None:
+    job = prepare(corpus, tmp_path / "a")
+    assert not job.is_bfloat16
+    job = prepare(corpus, tmp_path / "b", precision="bfloat16", channels_last="on", batch_norm="synchronized")
+    assert job.is_bfloat16
+    (kernel, *_) = [p for p in job.method.backbone.parameters() if p.dim() == 5 and p.shape[1] > 1]
+    assert kernel.is_contiguous(memory_format=torch.channels_last_3d)
+    assert any("Synchronized" in type(module).__name__ for module in job.method.modules())
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "quantum", "meta:3:4"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be used .* `unreel doctor` lists the devices"):
+        choose_device(name, ALONE)
+
+
+def test_auto_takes_what_there_is() -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert choose_device("auto", ALONE).type == expected
+
+
+def test_a_batch_that_is_larger_than_the_corpus_leaves_no_folder_behind(corpus: Path, tmp_path: Path) -> None:
+    recipe = build_recipe(corpus)
+    with pytest.raises(ValueError, match=r"lower train.batch_size to 9 or less"):
+        prepare(corpus, tmp_path / "run", batch_size=10)
+    assert not (tmp_path / "run").exists()
+    assert replace(recipe, train=recipe.train) == recipe
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_weights_lie_in_channels_last(corpus: Path, tmp_path: Path) -> None:
+    device = choose_device("cuda", ALONE)
+    job = prepare_job(
+        build_recipe(corpus),
+        tmp_path / "run",
+        recipe_name="x",
+        is_resumed=False,
+        rank=ALONE,
+        device=device,
+        progress=lambda done, total, note: None,
+    )
+    assert job.is_bfloat16
