@@ -90,6 +90,14 @@ def test_a_fork_depends_on_its_purpose_and_leaves_its_parent_alone() -> None:
     assert np.array_equal(parent.uniform(), twin.uniform())
 
 
+def test_streams_do_not_run_into_each_other() -> None:
+    """SplitMix64 adds one constant per draw; keys that differ by it must not be the same stream, shifted."""
+    key = 2**63 - 10
+    rows = RowGenerator([key, (key + 0x9E3779B97F4A7C15) % 2**64])
+    draws = np.stack([rows.uniform() for _ in range(4)])
+    assert not np.isin(draws[:, 0], draws[:, 1]).any()
+
+
 def test_forks_and_copies_are_uncorrelated() -> None:
     keys = [derive_key("row", number) for number in range(MANY)]
     rows = RowGenerator(keys)

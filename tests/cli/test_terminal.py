@@ -225,11 +225,11 @@ def test_a_long_value_is_not_broken_so_that_it_can_be_copied(capsys: Capture) ->
 
 
 def test_a_table_aligns_numbers_right_and_keeps_brackets(capsys: Capture) -> None:
-    print_table("Recall", ["feature", "recall [@1]"], [["raw[1]", 0.125], ["trained", 12]])
+    print_table("Recall", ["feature", "recall [@1]"], [["raw[/b]", 0.125], ["trained", 12]])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].strip() == "Recall"
     assert any(re.search(r"feature\s.*recall \[@1\]", line) for line in lines)
-    assert any(re.search(r"raw\[1\]\s+\S\s+0\.125 ", line) for line in lines)
+    assert any(re.search(r"raw\[/b\]\s+\S\s+0\.125 ", line) for line in lines)
     assert any(re.search(r"trained\s+\S\s+12 ", line) for line in lines)
 
 
