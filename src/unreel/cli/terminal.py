@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
-from rich.text import Text
 
 ArgumentsT = TypeVar("ArgumentsT")
 
@@ -145,9 +144,9 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     table = Table()
     for column, name in enumerate(header):
         is_numeric = all(_is_number(row[column]) for row in rows)
-        table.add_column(Text(name), justify="right" if is_numeric else "left", overflow="fold")
+        table.add_column(name, justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))
+        table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
     console.print(table)
 
 
