@@ -153,6 +153,23 @@ def test_a_fresh_scan_reads_everything(videos: Path, out: Path, monkeypatch: pyt
         scan_videos([videos], out, is_fresh=True)
 
 
+def test_a_fresh_scan_forgets_an_interrupted_one_too(
+    videos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(work: str, jobs: Any, **options: Any) -> Any:
+        yield from itertools.islice(run_jobs_here(work, jobs, **options), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scan, "run_jobs", interrupt)
+    partial = out.with_name("catalog.parquet.partial")
+    for is_fresh in (False, True, True):
+        with pytest.raises(KeyboardInterrupt):
+            scan_videos([videos], out, is_fresh=is_fresh)
+        assert len([line for line in partial.read_text().splitlines() if line]) == 2
+    monkeypatch.setattr(scan, "run_jobs", run_jobs_here)
+    assert scan_videos([videos], out).reused == 2
+
+
 def test_labels_splits_and_groups_are_read_again_for_unchanged_files(
     videos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
