@@ -48,11 +48,16 @@ def test_the_identity_follows_what_is_learned_not_how_files_are_read(corpus: Pat
 def test_precision_and_layout_follow_the_device_or_the_wish(corpus: Path, tmp_path: Path) -> None:
     job = prepare(corpus, tmp_path / "a")
     assert not job.is_bfloat16
-    job = prepare(corpus, tmp_path / "b", precision="bfloat16", channels_last="on", batch_norm="synchronized")
-    assert job.is_bfloat16
-    (kernel, *_) = [p for p in job.method.backbone.parameters() if p.dim() == 5 and p.shape[1] > 1]
-    assert kernel.is_contiguous(memory_format=torch.channels_last_3d)
-    assert any("Synchronized" in type(module).__name__ for module in job.method.modules())
+    plain = prepare(corpus, tmp_path / "b", channels_last=False, batch_norm="synchronized")
+    for found, is_expected in ((job, True), (plain, False)):
+        (kernel, *_) = [p for p in found.method.backbone.parameters() if p.dim() == 5 and p.shape[1] > 3]
+        assert kernel.is_contiguous(memory_format=torch.channels_last_3d) is is_expected
+    assert any("Synchronized" in type(module).__name__ for module in plain.method.modules())
+
+
+def test_half_precision_on_the_cpu_is_refused(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"precision = 'bfloat16' is not offered on the CPU"):
+        prepare(corpus, tmp_path / "run", precision="bfloat16")
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "quantum", "meta:3:4"])

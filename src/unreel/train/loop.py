@@ -81,7 +81,8 @@ def _distribute(method: Method) -> DistributedDataParallel:
     name = (
         "forward_sync_buffers" if "forward_sync_buffers" in flags else "broadcast_buffers"
     )  # until torch 2.12
-    return DistributedDataParallel(method, **{name: False})
+    options: dict[str, Any] = {name: False}
+    return DistributedDataParallel(method, **options)
 
 
 def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch]:

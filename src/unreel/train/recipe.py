@@ -64,9 +64,9 @@ class TrainConfig:
     device: str = "auto"
     """"auto" takes CUDA where there is one, else the CPU; or a name such as "cuda:1"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of forward and backward; "auto" is bfloat16 on CUDA and float32 elsewhere."""
-    channels_last: Literal["auto", "on", "off"] = "auto"
-    """Memory layout of the convolutions; "auto" is on for CUDA only."""
+    """Of forward and backward; "auto" is bfloat16 on CUDA and float32 elsewhere. The CPU computes float32."""
+    channels_last: bool = True
+    """Whether convolutions keep the channels of a pixel side by side in memory; faster, on CPUs too."""
     batch_norm: Literal["local", "synchronized"] = "local"
     """Whether each process normalises with its own batch or with that of all."""
     log_every_steps: int = 10

@@ -15,6 +15,7 @@ from unreel.distributed import Rank, wait_for_all
 from unreel.errors import TrainingError
 from unreel.methods.method import Method
 from unreel.models.batch_norm import synchronize_batch_norm
+from unreel.models.memory_format import to_channels_last
 from unreel.progress import Progress
 from unreel.runs import collect_provenance, write_json
 from unreel.seeding import derive_key
@@ -156,16 +157,17 @@ def _build_method(recipe: Recipe, device: torch.device) -> Method:
     if recipe.train.batch_norm == "synchronized":
         synchronize_batch_norm(method)
     method.to(device)
-    layout = recipe.train.channels_last
-    if layout == "on" or (layout == "auto" and device.type == "cuda"):
-        for module in method.modules():
-            for parameter in module.parameters(recurse=False):
-                if parameter.dim() == 5:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    if recipe.train.channels_last:
+        to_channels_last(method)
     return method
 
 
 def _uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    if config.precision == "bfloat16" and device.type == "cpu":
+        raise ValueError(
+            "train.precision = 'bfloat16' is not offered on the CPU: torch 2.13 computes wrong gradients there "
+            "for convolutions over two frames; use 'float32' or 'auto'"
+        )
     return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
 
 
@@ -185,7 +187,7 @@ def _identity(recipe: Recipe, catalog: Catalog) -> str:
 def _check_is_new(run: Path) -> None:
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         raise TrainingError(
-            f"{run} is not empty; give a new folder with --run, or resume it: `unreel pretrain --resume {run}`"
+            f"{run} is not empty; give a new folder with --run, or go on: `unreel pretrain --resume {run}`"
         )
 
 
