@@ -24,8 +24,6 @@ __all__ = ["ClipDecoder", "FrameSize"]
 # N clips, T frames, F frames of a whole video, H W pixels, C channels
 
 _CHANGED = "the file is damaged here or has changed since it was scanned; scan it again"
-_MIN_JUMP_FRAMES = 4
-"""A jump costs about as much as decoding this many frames."""
 _FIRST_ROOM = 64
 """Rows for a video of unknown length; more are added when they are full."""
 
@@ -63,7 +61,11 @@ class ClipDecoder:
         wanted, places = np.unique(frames_NT, return_inverse=True)
         _check_plan(path, index, wanted)
         deadline = Deadline(path, self.time_limit_sec)
-        frames = self._read_by_time(path, index, wanted, deadline) if index.is_addressable else None
+        frames = None
+        if index.is_addressable:
+            frames = self._read_by_time(path, index, wanted, deadline, quick=True)
+            if frames is None:
+                frames = self._read_by_time(path, index, wanted, deadline, quick=False)
         if frames is None:
             frames = self._read_in_order(path, index, wanted, deadline)
         if not np.array_equal(places.ravel(), np.arange(len(wanted))):
@@ -94,17 +96,19 @@ class ClipDecoder:
         return PictureStack(self.size, self._converter, num_rows, video.coded_size)
 
     def _read_by_time(
-        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
+        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline, *, quick: bool
     ) -> NDArray[np.uint8] | None:
         """Read with jumps and skips; None when anything at all is not as the index says."""
         row_of = {pts: row for row, pts in enumerate(index.pts[wanted].tolist())}
-        with VideoFile(path, deadline) as video:
+        with VideoFile(path, deadline, quick=quick) as video:
             pictures = self._build_stack(video, len(wanted))
             for key, run in _split_at_key_frames(wanted, index):
                 missing = set(index.pts[run].tolist())
                 deadline.frame_index = int(run[0])
                 for frame in video.pick_frames(video.enter(index, key), frozenset(missing)):
                     if frame.pts not in missing or frame.is_corrupt:
+                        return None
+                    if quick and (frame.height, frame.width) != video.coded_size:
                         return None
                     pictures.put(row_of[frame.pts], frame)
                     missing.remove(frame.pts)
@@ -154,7 +158,7 @@ def _split_at_key_frames(
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Group sorted frames into runs that are decoded without a jump.
 
-    A jump pays when it leaves out more frames than it costs.
+    A jump costs less than decoding one frame of 320x240, so it pays as soon as it leaves one out.
 
         key frames  0           12          24          36
         wanted          4 6 8 10 12                      37 39
@@ -165,7 +169,7 @@ def _split_at_key_frames(
     """
     keys = index.find_key_frames(wanted)
     left_out = keys[1:] - wanted[:-1] - 1
-    bounds = [0, *(np.flatnonzero(left_out >= _MIN_JUMP_FRAMES) + 1).tolist(), len(wanted)]
+    bounds = [0, *(np.flatnonzero(left_out > 0) + 1).tolist(), len(wanted)]
     for start, end in itertools.pairwise(bounds):
         key = int(keys[start])
         yield (-1 if key <= int(index.key_frames[0]) else key), wanted[start:end]

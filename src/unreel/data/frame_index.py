@@ -1,7 +1,8 @@
 """What is needed to reach any frame of one video exactly: a table that a scan writes and decoding reads.
 
-Frames are numbered in the order in which the decoder puts them out, from 0. Each has a presentation timestamp
-(pts) in ticks of the time base. Most files need three integers, since their timestamps are a line rounded to ticks:
+Frames are numbered in the order in which the decoder puts them out, from 0. Each has a presentation
+timestamp (pts) in ticks of the time base. Most files need three integers, for their timestamps are a line,
+rounded to ticks:
 
     pts_i = first_pts + floor((i * pts_step_num + pts_step_den // 2) / pts_step_den)
 """
@@ -22,9 +23,9 @@ class FrameIndex:
     Attributes:
         pts: int64, one per frame in presentation order, in ticks of the time base. In a few containers (H.264
             in AVI) they are unique labels that do not rise; `timestamps_sec` puts times in order.
-        key_frames: int64, ascending numbers of the frames at which decoding may start: every frame from there
-            on comes out as in a decode from the beginning. Empty when timestamps do not tell frames apart; such
-            a file can only be decoded from the beginning, counting frames.
+        key_frames: int64, ascending numbers of the frames at which decoding may start: every frame from
+            there on comes out as in a decode from the beginning. Empty when timestamps do not tell frames
+            apart; such a file can only be decoded from the beginning, counting frames.
         time_base: seconds per tick, as numerator and denominator.
     """
 

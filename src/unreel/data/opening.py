@@ -15,6 +15,10 @@ from unreel.errors import VideoError
 _NOT_VIDEO_FORMATS = frozenset({"tty", "hls", "concat", "dash", "sdp", "rtsp"})
 """Text and play lists that FFmpeg would draw or follow as if they were videos."""
 
+_TELLING_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
+_TELLING_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+_TRUST_HEADER = {"skip_frame": "all", "probesize": "32"}
+
 
 class Deadline:
     """A moment after which reading one video has taken too long.
@@ -72,8 +76,14 @@ def check_is_readable(path: Path) -> None:
         raise VideoError(str(path), f"cannot be read: {describe_error(error)}") from error
 
 
-def open_container(path: Path, deadline: Deadline) -> InputContainer:
+def open_container(path: Path, deadline: Deadline, *, quick: bool = False) -> InputContainer:
     """Open a file.
+
+    Args:
+        path: the file.
+        deadline: ends the wait for a slow disk.
+        quick: where the container itself tells codec, size and timestamps (MP4, Matroska), take its word and do
+            not decode the first frames to find out; other files are opened in full all the same.
 
     Raises:
         VideoError: it is no media file, damaged beyond reading, or cannot be read.
@@ -84,6 +94,13 @@ def open_container(path: Path, deadline: Deadline) -> InputContainer:
     # "file:" keeps names such as "concat:a.mp4" from being taken for a protocol.
     timeout = deadline.time_limit_sec if deadline.time_limit_sec > 0 else None
     try:
+        if quick and path.suffix.lower() in _TELLING_SUFFIXES:
+            container = av.open(
+                f"file:{path}", metadata_errors="replace", timeout=timeout, options=_TRUST_HEADER
+            )
+            if container.format.name in _TELLING_FORMATS:
+                return container
+            container.close()
         container = av.open(f"file:{path}", metadata_errors="replace", timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         check_is_readable(path)

@@ -38,11 +38,11 @@ class VideoFile:
         VideoError: the file cannot be opened or holds no video that can be decoded.
     """
 
-    def __init__(self, path: Path, deadline: Deadline) -> None:
+    def __init__(self, path: Path, deadline: Deadline, *, quick: bool = False) -> None:
         self.path = path
         self.faults: list[str] = []
         self._deadline = deadline
-        self._container = open_container(path, deadline)
+        self._container = open_container(path, deadline, quick=quick)
         try:
             self.stream = find_video_stream(path, self._container)
         except VideoError:
@@ -143,7 +143,7 @@ class VideoFile:
         yield from self.decode(None)
 
     def enter(self, index: FrameIndex, key: int) -> "Iterator[Packet[VideoStream]]":
-        """Yield packets from a key frame of the index on; from the beginning of a file just opened when it is -1.
+        """Yield packets from a key frame of the index on; -1 stands for the beginning of a file just opened.
 
         Nothing comes when the container does not lead to the key frame.
         """
@@ -181,8 +181,8 @@ class VideoFile:
         """Decode packets until every wanted frame has come out, and as little else as can be.
 
         Frames that are neither wanted nor needed by others are left out. When the packets of all wanted
-        frames are in, the decoder is drained: frames that it holds back for the sake of order come out without
-        another packet.
+        frames are in, the decoder is drained: frames that it holds back for the sake of order come out
+        without another packet.
 
         Args:
             packets: from a key frame on.
@@ -205,7 +205,7 @@ class VideoFile:
 
 
 def view_first_plane(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Return the bytes of a frame's first plane, (lines, bytes per line with padding); valid while it lives."""
+    """Return the bytes of a frame's first plane: lines, and bytes per line with their padding."""
     plane = frame.planes[0]
     lines = np.frombuffer(memoryview(plane), np.uint8)
     return lines.reshape(-1, plane.line_size)[: plane.height]
