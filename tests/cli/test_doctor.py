@@ -50,7 +50,7 @@ def test_a_healthy_machine_is_shown_and_exits_with_0(
         "  shared memory   512 MiB",
         "  free disk here  unknown",
         "  decoders        H.264",
-        "  extras          web lacks fastapi, uvicorn: pip install 'unreel[web]'",
+        "  missing extras  web (pip install fastapi uvicorn)",
         "warning: /dev/shm has 512 MiB",
         "  remedy  start with --shm-size=8g",
         "Ready.",

@@ -44,7 +44,7 @@ def _show(machine: Machine) -> None:
     ]
     there = [kind for kind, has_decoder in machine.decoders.items() if has_decoder]
     extras = [
-        f"{extra} lacks {', '.join(packages)}: pip install 'unreel[{extra}]'"
+        f"{extra} (pip install {' '.join(packages)})"
         for extra, packages in machine.missing_extras.items()
     ]
     print_summary(
@@ -58,7 +58,7 @@ def _show(machine: Machine) -> None:
             "shared memory": _write_size(machine.shared_memory_mb),
             "free disk here": _write_size(machine.free_disk_mb),
             "decoders": ", ".join(there) or "none",
-            "extras": "; ".join(extras) or "complete",
+            "missing extras": ", ".join(extras) or "none",
         },
     )
     for finding in machine.findings:
