@@ -44,8 +44,7 @@ def _show(machine: Machine) -> None:
     ]
     there = [kind for kind, has_decoder in machine.decoders.items() if has_decoder]
     extras = [
-        f"{extra} (pip install {' '.join(packages)})"
-        for extra, packages in machine.missing_extras.items()
+        f"{extra} (pip install {' '.join(packages)})" for extra, packages in machine.missing_extras.items()
     ]
     print_summary(
         f"unreel {machine.unreel}",
