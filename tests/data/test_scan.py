@@ -2,10 +2,18 @@ import csv
 import itertools
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.data.scan_samples import run_jobs_here, write_clip
 from tests.data.worker_jobs import THIS
@@ -114,6 +122,50 @@ def test_nothing_in_a_hostile_folder_is_lost(videos: Path, out: Path) -> None:
     assert add_up(summary)
 
 
+KINDS = ("good", "bad", "empty", "pipe", "link", "broken link", "folder", "other")
+
+
+@given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=8), st.lists(st.sampled_from(KINDS), max_size=4))
+def test_every_file_is_accounted_for_whatever_a_folder_holds(above: list[str], below: list[str]) -> None:
+    """By hand: what each kind adds to accepted, rejected, reached again, and not a video by name."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "run_jobs", run_jobs_here)
+        patch.setattr(scan, "_WORK", f"{THIS}:believe_content")
+        videos, out = Path(folder) / "videos", Path(folder) / "catalog.parquet"
+        make(videos / "first.mp4", "good")
+        for place, kind in enumerate(above):
+            make(videos / f"{place}.mp4", kind)
+        for place, kind in enumerate(below):
+            make(videos / "below" / f"{place}.mp4", kind)
+        kinds = Counter(above + below)
+        summary = scan_videos([videos], out)
+        assert summary.accepted == 1 + kinds["good"]
+        assert summary.rejected == kinds["bad"] + kinds["empty"] + kinds["pipe"] + kinds["broken link"]
+        assert summary.duplicates == kinds["link"]
+        assert sum(summary.other_files.values()) == kinds["other"]
+        assert add_up(summary)
+
+
+def make(path: Path, kind: str) -> None:
+    """Create something that has a video's name, unless it is of the kind "other"."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind in ("good", "bad"):
+        path.write_text(kind)
+    elif kind == "empty":
+        path.touch()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        root = next(parent for parent in path.parents if parent.name == "videos")
+        path.symlink_to(root / "first.mp4")
+    elif kind == "broken link":
+        path.symlink_to("nowhere.mp4")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.with_suffix(".txt").touch()
+
+
 def test_a_second_scan_reads_nothing(videos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (videos / "broken.mp4").write_bytes(b"not a video at all")
     scan_videos([videos], out)
@@ -209,6 +261,35 @@ def test_an_interrupted_scan_leaves_the_old_catalog_and_goes_on_where_it_stopped
     assert summary.reused == 2  # one from the old catalog, one from the interrupted scan
     assert read_paths(out) == {"jump/a.mp4": 3, "jump/b.mp4": 4, "run/c.avi": 5}
     assert not out.with_name("catalog.parquet.partial").exists()
+
+
+def test_ctrl_c_keeps_what_was_read_and_leaves_no_process(tmp_path: Path) -> None:
+    """A real scan in a process group of its own gets the signal, as does the worker that hangs."""
+    for name in ("good", "hang"):
+        make(tmp_path / "videos" / f"{name}.mp4", "good")
+    program = (
+        "import sys; from pathlib import Path; from unreel.data import scan; "
+        f"scan._WORK = '{THIS}:misbehave'; scan.scan_videos([Path('videos')], Path('c.parquet'), num_workers=1)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    partial = tmp_path / "c.parquet.partial"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        give_up = time.monotonic() + 30
+        while not (partial.exists() and "good.mp4" in partial.read_text()) and time.monotonic() < give_up:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in errors
+    assert not (tmp_path / "c.parquet").exists()
+    assert len([line for line in partial.read_text().splitlines() if line]) == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_one_scan_and_an_interrupted_one_end_alike(

@@ -59,6 +59,13 @@ def misbehave(job: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"row": media_row(), "process": os.getpid()}
 
 
+def believe_content(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Accept the files that say that they are good."""
+    if Path(job["path"]).read_bytes() == b"good":
+        return {"row": media_row()}
+    return {"reason": "the file says that it is bad", "is_lasting": True}
+
+
 def forbid(job: Mapping[str, Any]) -> Mapping[str, Any]:
     """Stand in for reading a file where none must be read."""
     raise AssertionError(f"{job} was read again")
