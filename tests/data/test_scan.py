@@ -269,7 +269,8 @@ def test_ctrl_c_keeps_what_was_read_and_leaves_no_process(tmp_path: Path) -> Non
         make(tmp_path / "videos" / f"{name}.mp4", "good")
     program = (
         "import sys; from pathlib import Path; from unreel.data import scan; "
-        f"scan._WORK = '{THIS}:misbehave'; scan.scan_videos([Path('videos')], Path('c.parquet'), num_workers=1)"
+        f"scan._WORK = '{THIS}:misbehave'; "
+        "scan.scan_videos([Path('videos')], Path('c.parquet'), num_workers=1)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     partial = tmp_path / "c.parquet.partial"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unreel.data.video_lists import ListColumns, ListedVideo, read_list
+from unreel.data.video_lists import DEFAULT_COLUMNS, ListColumns, ListedVideo, read_list
 from unreel.errors import CatalogError
 
 
-def read(tmp_path: Path, name: str, text: str, columns: ListColumns = ListColumns()) -> list[ListedVideo]:  # noqa: B008
+def read(tmp_path: Path, name: str, text: str, columns: ListColumns = DEFAULT_COLUMNS) -> list[ListedVideo]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     return read_list(path, columns)[0]
