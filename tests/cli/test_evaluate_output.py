@@ -1,0 +1,73 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from unreel.cli.evaluate_output import (
+    ComparisonArguments,
+    close,
+    count_vectors,
+    deliver,
+    percent,
+    show_recall,
+    warn_of_ks,
+)
+from unreel.evaluate.ranking import RankingConfig
+
+Capture = pytest.CaptureFixture[str]
+VALUES = {"settings": {"query_split": "", "gallery_split": "train", "by": "group"}, "seconds": 3.0}
+
+
+def test_flags_become_the_librarys_settings() -> None:
+    arguments = ComparisonArguments(by="group", query_split="a", gallery_split="b", center=True)
+    assert arguments.config == RankingConfig("group", "a", "b", is_centered=True)
+    assert ComparisonArguments().config == RankingConfig()
+
+
+def test_a_result_goes_to_its_file_and_tables_are_wanted(tmp_path: Path, capsys: Capture) -> None:
+    assert deliver(VALUES, ComparisonArguments(out=tmp_path / "new" / "r.json"))
+    assert json.loads((tmp_path / "new" / "r.json").read_text()) == VALUES
+    assert capsys.readouterr().out == ""
+
+
+def test_json_replaces_the_tables(capsys: Capture) -> None:
+    assert not deliver(VALUES, ComparisonArguments(json=True))
+    assert json.loads(capsys.readouterr().out) == VALUES
+
+
+def test_recall_is_shown_in_percent_beside_chance(capsys: Capture) -> None:
+    show_recall("Retrieval", {1: 0.1234, 10: 1.0}, {1: 0.05, 10: 0.5})
+    out = capsys.readouterr().out
+    assert "12.3" in out
+    assert "100.0" in out
+    assert "5.0" in out
+
+
+def test_shares_become_percent() -> None:
+    assert (percent(0.0), percent(0.0005), percent(2 / 3)) == ("0.0", "0.1", "66.7")
+
+
+def test_impossible_ks_are_announced_and_nothing_else(capsys: Capture) -> None:
+    warn_of_ks([], 12)
+    assert capsys.readouterr().err == ""
+    warn_of_ks([20, 50], 12)
+    assert "no value for k = 20, 50: a gallery of 12" in capsys.readouterr().err
+
+
+def test_left_out_queries_are_counted_only_when_there_are_some() -> None:
+    assert count_vectors(5, 9, 0, "label") == "5 queries, 9 in the gallery"
+    assert count_vectors(5, 9, 2, "label").endswith("; 2 queries have no label and are left out")
+
+
+def test_the_closing_says_what_was_compared_and_what_comes_next(tmp_path: Path, capsys: Capture) -> None:
+    close(VALUES, ComparisonArguments(out=tmp_path / "r.json"), {"features": "f"}, ["unreel next"])
+    out = capsys.readouterr().out
+    for words in ("r.json", "all videos", "train", "the group agrees", "features", "3 s", "unreel next"):
+        assert words in out
+
+
+def test_a_result_that_is_not_kept_says_how_to_keep_it(capsys: Capture) -> None:
+    close({**VALUES, "settings": {**VALUES["settings"], "gallery_split": ""}}, ComparisonArguments(), {}, [])
+    out = capsys.readouterr().out
+    assert "--out FILE.json keeps it" in out
+    assert "all videos but the query's own" in out

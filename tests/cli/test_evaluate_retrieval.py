@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.feature_files import FeatureFiles, write_feature_files
+from unreel.cli.main import run
+from unreel.evaluate.retrieval import evaluate_retrieval
+from unreel.features.table import FeatureTable
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def files(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureFiles:
+    return write_feature_files(corpus, tmp_path_factory.mktemp("files"))
+
+
+def evaluate(files: FeatureFiles, *words: str) -> int:
+    return run(["evaluate", "retrieval", "--features", str(files.features), *words])
+
+
+def test_the_result_is_shown_and_kept(files: FeatureFiles, tmp_path: Path, capsys: Capture) -> None:
+    assert evaluate(files, "--out", str(tmp_path / "r.json"), "--ks", "1", "5") == 0
+    captured = capsys.readouterr()
+    for words in ("Retrieval, video level", "Retrieval, clip level", "recall %", "chance %", "r.json"):
+        assert words in captured.out
+    assert "3 queries, 9 in the gallery" in captured.out
+    assert "6 queries, 18 in the gallery" in captured.out
+    assert captured.err == ""
+    kept = json.loads((tmp_path / "r.json").read_text())
+    result = evaluate_retrieval(FeatureTable.load(files.features), ks=(1, 5)).to_json()
+    for values in (kept, result):
+        values.pop("seconds")
+    assert kept == json.loads(json.dumps(result))
+
+
+def test_json_stands_alone_on_the_standard_output(files: FeatureFiles, capsys: Capture) -> None:
+    assert evaluate(files, "--json", "--by", "group", "--query-split", "", "--gallery-split", "") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["settings"]["by"] == "group"
+    assert values["levels"]["video"]["queries"] == 12
+    # Every video is a group of its own, so no query has a match.
+    assert values["levels"]["video"]["without_match"] == 12
+    assert values["levels"]["video"]["recall"]["1"] == 0
+
+
+def test_ks_beyond_the_gallery_are_announced(files: FeatureFiles, capsys: Capture) -> None:
+    assert evaluate(files) == 0
+    assert "no value for k = 10, 20, 50: a gallery of 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--features", "absent.parquet"], 1, "absent.parquet cannot be read"),
+        (["--query-split", "val"], 1, "no split 'val'"),
+        (["--ks", "0"], 2, "ks must be one or more positive numbers"),
+        (["--by", "colour"], 2, "colour"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_right_code(
+    files: FeatureFiles, capsys: Capture, words: list[str], code: int, message: str
+) -> None:
+    assert evaluate(files, *words) == code
+    assert message in capsys.readouterr().err
+
+
+def test_features_are_required(capsys: Capture) -> None:
+    assert run(["evaluate", "retrieval"]) == 2
+    capsys.readouterr()

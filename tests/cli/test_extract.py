@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.feature_files import FeatureFiles, write_feature_files
+from unreel.cli.main import run
+from unreel.data.catalog import Catalog
+from unreel.features.encoder import Encoder
+from unreel.features.table import FeatureTable
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def files(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> FeatureFiles:
+    return write_feature_files(corpus, tmp_path_factory.mktemp("files"))
+
+
+def extract(files: FeatureFiles, out: Path, *words: str) -> int:
+    needed = ["--encoder", str(files.encoder), "--catalog", str(files.catalog), "--out", str(out)]
+    small = ["--clips-per-video", "2", "--num-workers", "0", "--device", "cpu"]
+    return run(["extract", *needed, *small, *words])
+
+
+def test_a_catalog_becomes_a_table_and_the_next_commands_are_named(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "f.parquet"
+    assert extract(files, out) == 0
+    captured = capsys.readouterr()
+    assert "12 = 12 embedded + 0 rejected" in captured.out
+    assert f"unreel evaluate retrieval --features {out}" in captured.out
+    assert f"unreel search VIDEO --encoder {files.encoder} --features {out}" in captured.out
+    assert "12/12 videos" in captured.err
+    assert len(FeatureTable.load(out)) == 24
+
+
+def test_json_stands_alone_on_the_standard_output(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    assert extract(files, tmp_path / "f.parquet", "--json", "--split", "test") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["out"] == str(tmp_path / "f.parquet")
+    assert (values["videos"], values["vectors"], values["rejected"]) == (3, 6, 0)
+
+
+def test_the_untrained_baseline_is_the_same_network_with_other_weights(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    out = tmp_path / "f.parquet"
+    assert extract(files, out, "--baseline", "untrained", "--seed", "5") == 0
+    trained = Encoder.load(files.encoder)
+    info = FeatureTable.load(out).info
+    assert info.encoder_hash == Encoder.untrained(trained.config, seed=5).hash != trained.hash
+    assert "untrained, seed 5" in capsys.readouterr().out
+
+
+def test_the_pixel_baseline_needs_no_weights(files: FeatureFiles, tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "f.parquet"
+    assert extract(files, out, "--baseline", "pixels") == 0
+    assert FeatureTable.load(out).info.encoder == "pixels"
+    # A search embeds its query with an encoder, so it is not offered here.
+    assert "unreel search" not in capsys.readouterr().out
+
+
+def test_frames_and_precision_are_passed_on(files: FeatureFiles, tmp_path: Path) -> None:
+    out = tmp_path / "f.parquet"
+    assert extract(files, out, "--pooling", "frame", "--precision", "bfloat16", "--split", "test") == 0
+    table = FeatureTable.load(out)
+    assert (table.info.pooling, table.info.precision, len(table)) == ("frame", "bfloat16", 24)
+
+
+def test_rejected_videos_are_announced_and_too_many_fail_the_command(
+    files: FeatureFiles, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    lonely = tmp_path / "moved"
+    lonely.mkdir()
+    for path in sorted(corpus.parent.glob("*.mp4"))[1:]:
+        (lonely / path.name).symlink_to(path)
+    out = tmp_path / "f.parquet"
+    assert extract(files, out, "--root", str(lonely), "--max-rejected-fraction", "0.2") == 0
+    captured = capsys.readouterr().out
+    assert "12 = 11 embedded + 1 rejected" in captured
+    assert "f.rejected.csv" in captured
+    assert extract(files, out, "--root", str(lonely), "--restart") == 1
+    assert "1 of 12 videos cannot be used" in capsys.readouterr().err
+
+
+def test_a_resumed_extraction_says_so(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "f.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr("unreel.features.parts.PartFiles.merge", stop)
+        assert extract(files, out) == 130
+    assert extract(files, out) == 0
+    assert "12 videos had been done before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--encoder", "absent"], 1, "absent holds no encoder"),
+        (["--catalog", "absent.parquet"], 1, "absent.parquet"),
+        (["--split", "val"], 1, "no split 'val'"),
+        (["--device", "gpu"], 2, "device 'gpu' cannot be used"),
+        (["--clips-per-video", "0"], 2, "clips_per_video must be at least 1"),
+        (["--pooling", "max"], 2, "max"),
+        (["--unknown"], 2, "unknown"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_right_code(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture, words: list[str], code: int, message: str
+) -> None:
+    assert extract(files, tmp_path / "f.parquet", *words) == code
+    captured = capsys.readouterr()
+    assert message in captured.err + captured.out
+    assert not (tmp_path / "f.parquet").exists()
+
+
+def test_the_catalog_is_named_with_its_root(files: FeatureFiles, tmp_path: Path) -> None:
+    extract(files, tmp_path / "f.parquet", "--split", "test")
+    assert FeatureTable.load(tmp_path / "f.parquet").info.root == str(Catalog.load(files.catalog).root)
+
+
+def test_help_has_an_example(capsys: Capture) -> None:
+    assert run(["extract", "--help"]) == 0
+    assert "unreel extract --encoder runs/ccl/encoder --catalog catalog.parquet" in capsys.readouterr().out
