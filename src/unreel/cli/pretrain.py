@@ -47,7 +47,11 @@ class _Start:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the command."""
+    """Run the command.
+
+    Raises:
+        ValueError: the words make no sense.
+    """
     if not argv or argv[0] in ("-h", "--help"):
         print(_USAGE)  # noqa: T201 (this is where the program prints)
         sys.exit(0 if argv else 2)
