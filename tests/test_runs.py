@@ -150,5 +150,10 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
     assert collect_provenance()["commit"] == ""
 
 
+def test_the_processor_has_a_name_without_linux_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda self: False)
+    assert runs._processor()
+
+
 def test_a_package_that_is_missing_is_named_as_missing() -> None:
     assert runs._version("surely-not-a-package") == "not installed"

@@ -106,6 +106,16 @@ def test_an_exit_inside_a_command_keeps_its_code(
     assert capsys.readouterr().err == ("why\n" if status == "why" else "")
 
 
+def test_a_command_that_prints_for_nobody_is_no_error(
+    command: Callable[[Command], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Inside a command the closed pipe shows when it prints."""
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        command(raising(BrokenPipeError(32, "Broken pipe")))
+        assert run(["fake"]) == 1
+
+
 def test_a_missing_package_is_named(command: Callable[[Command], None], capsys: Capture) -> None:
     command(raising(ModuleNotFoundError("No module named 'rich'", name="rich")))
     assert run(["fake"]) == 1
@@ -149,11 +159,11 @@ def test_the_package_runs_as_a_module() -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    """``unreel recipes | head -0``: the pipe is closed before the text is written."""
+    """``unreel --help | head -0``: the pipe is closed before the text is written."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
-        [sys.executable, "-c", "from unreel.cli.main import main; main(['recipes'])"],
+        [sys.executable, "-c", "from unreel.cli.main import main; main(['--help'])"],
         stdout=write_end,
         stderr=subprocess.PIPE,
         text=True,

@@ -30,6 +30,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    try:
+        code = _dispatch(argv)
+        sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        if (error.name or "unreel").startswith("unreel"):
+            raise
+        _print(f"error: the package {error.name!r} is missing; `pip install {error.name}`", error=True)
+        return EXIT_FAILURE
+    except (SystemExit, KeyboardInterrupt, UnreelError, OSError, ValueError) as stop:
+        return _explain(stop)
+    return code
+
+
+def _dispatch(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         _print(_help())
         return EXIT_OK if argv else EXIT_USAGE
@@ -39,17 +53,8 @@ def run(argv: Sequence[str]) -> int:
     if argv[0] not in COMMANDS:
         _print(f"error: no command {argv[0]!r}; the commands are: {', '.join(COMMANDS)}", error=True)
         return EXIT_USAGE
-    try:
-        module = importlib.import_module(f"unreel.cli.{COMMANDS[argv[0]][0]}")
-        module.main(argv[1:])
-        sys.stdout.flush()
-    except ModuleNotFoundError as error:
-        if (error.name or "unreel").startswith("unreel"):
-            raise
-        _print(f"error: the package {error.name!r} is missing; `pip install {error.name}`", error=True)
-        return EXIT_FAILURE
-    except (SystemExit, KeyboardInterrupt, UnreelError, OSError, ValueError) as stop:
-        return _explain(stop)
+    module = importlib.import_module(f"unreel.cli.{COMMANDS[argv[0]][0]}")
+    module.main(argv[1:])
     return EXIT_OK
 
 
