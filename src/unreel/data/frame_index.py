@@ -100,7 +100,7 @@ def _fit_line(pts: NDArray[np.int64]) -> Fraction | None:
     high = Fraction(int(doubled[tightest_high]) + 1, 2 * int(numbers[tightest_high]))
     if not 0 < low < high:
         return None
-    step = _simplest_between(low, high)
+    step = min(low, _simplest_between(low, high), key=lambda fraction: fraction.denominator)
     drawn = _draw_line(np.arange(len(pts), dtype=np.int64), int(pts[0]), step.numerator, step.denominator)
     return step if np.array_equal(drawn, pts) else None
 

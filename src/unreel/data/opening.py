@@ -82,8 +82,8 @@ def open_container(path: Path, deadline: Deadline, *, quick: bool = False) -> In
     Args:
         path: the file.
         deadline: ends the wait for a slow disk.
-        quick: where the container itself tells codec, size and timestamps (MP4, Matroska), take its word and do
-            not decode the first frames to find out; other files are opened in full all the same.
+        quick: where the container itself tells codec, size and timestamps (MP4, Matroska), take its word
+            and do not decode the first frames to find out; other files are opened in full all the same.
 
     Raises:
         VideoError: it is no media file, damaged beyond reading, or cannot be read.
@@ -98,7 +98,7 @@ def open_container(path: Path, deadline: Deadline, *, quick: bool = False) -> In
             container = av.open(
                 f"file:{path}", metadata_errors="replace", timeout=timeout, options=_TRUST_HEADER
             )
-            if container.format.name in _TELLING_FORMATS:
+            if container.format.name in _TELLING_FORMATS and len(container.streams.video) == 1:
                 return container
             container.close()
         container = av.open(f"file:{path}", metadata_errors="replace", timeout=timeout)
@@ -126,7 +126,7 @@ def _explain_open_failure(path: Path, error: BaseException) -> str:
 
 
 def find_video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """Return the main video stream; cover pictures of music do not count.
+    """Return the main video stream: the default one, of several the largest; cover pictures do not count.
 
     Raises:
         VideoError: there is none, or nothing that decodes it.
@@ -135,12 +135,15 @@ def find_video_stream(path: Path, container: InputContainer) -> VideoStream:
         stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
     ]
     if not candidates:
-        kinds = sorted({stream.type for stream in container.streams})
-        found = f"only {' and '.join(kinds)}" if kinds else "the file declares no stream"
+        kinds = {"cover pictures" if stream.type == "video" else stream.type for stream in container.streams}
+        found = f"only {' and '.join(sorted(kinds))}" if kinds else "the file declares no stream"
         raise VideoError(str(path), f"no video stream: {found}; leave the file out")
-    best = container.streams.best("video")
-    stream = best if best in candidates else candidates[0]
-    assert isinstance(stream, VideoStream)
-    if stream.codec_context is None:
+    readable = [stream for stream in candidates if stream.codec_context is not None]
+    if not readable:
         raise VideoError(str(path), "no decoder for its video codec; convert it, for example to H.264")
-    return stream
+    # Chosen by what the header says, so that every way of opening finds the same one.
+    return max(readable, key=_rank_stream)
+
+
+def _rank_stream(stream: VideoStream) -> tuple[bool, int]:
+    return bool(stream.disposition & Disposition.default), stream.width * stream.height
