@@ -32,6 +32,7 @@ def test_a_catalog_becomes_a_table_and_the_next_commands_are_named(
     assert "12 = 12 embedded + 0 rejected" in captured.out
     assert f"unreel evaluate retrieval --features {out}" in captured.out
     assert f"unreel search VIDEO --encoder {files.encoder} --features {out}" in captured.out
+    assert "--baseline untrained --out untrained.parquet" in captured.out
     assert "12/12 videos" in captured.err
     assert len(FeatureTable.load(out)) == 24
 

@@ -119,6 +119,7 @@ def _report(summary: ExtractSummary, embedder: ClipEmbedder, arguments: Argument
     if arguments.baseline == "none":
         next_steps.append(f"unreel search VIDEO --encoder {arguments.encoder} --features {summary.out}")
         next_steps.append(
-            "unreel extract ... --baseline untrained    # what the network gives without training"
+            f"unreel extract --encoder {arguments.encoder} --catalog {arguments.catalog} "
+            "--baseline untrained --out untrained.parquet    # to compare with"
         )
     print_summary(f"Features {summary.out}", rows, next_steps=next_steps)
