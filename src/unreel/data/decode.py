@@ -61,11 +61,8 @@ class ClipDecoder:
         wanted, places = np.unique(frames_NT, return_inverse=True)
         _check_plan(path, index, wanted)
         deadline = Deadline(path, self.time_limit_sec)
-        frames = None
-        if index.is_addressable:
-            frames = self._read_by_time(path, index, wanted, deadline, quick=True)
-            if frames is None:
-                frames = self._read_by_time(path, index, wanted, deadline, quick=False)
+        deadline.frame_index = int(wanted[0])
+        frames = self._read_by_time(path, index, wanted, deadline) if index.is_addressable else None
         if frames is None:
             frames = self._read_in_order(path, index, wanted, deadline)
         if not np.array_equal(places.ravel(), np.arange(len(wanted))):
@@ -96,25 +93,17 @@ class ClipDecoder:
         return PictureStack(self.size, self._converter, num_rows, video.coded_size)
 
     def _read_by_time(
-        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline, *, quick: bool
+        self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
     ) -> NDArray[np.uint8] | None:
         """Read with jumps and skips; None when anything at all is not as the index says."""
-        row_of = {pts: row for row, pts in enumerate(index.pts[wanted].tolist())}
-        with VideoFile(path, deadline, quick=quick) as video:
-            pictures = self._build_stack(video, len(wanted))
-            for key, run in _split_at_key_frames(wanted, index):
-                missing = set(index.pts[run].tolist())
-                deadline.frame_index = int(run[0])
-                for frame in video.pick_frames(video.enter(index, key), frozenset(missing)):
-                    if frame.pts not in missing or frame.is_corrupt:
-                        return None
-                    if quick and (frame.height, frame.width) != video.coded_size:
-                        return None
-                    pictures.put(row_of[frame.pts], frame)
-                    missing.remove(frame.pts)
-                if missing or video.faults:
+        for quick in (True, False):
+            with VideoFile(path, deadline, quick=quick) as video:
+                pictures = self._build_stack(video, len(wanted))
+                if video.time_base == index.time_base and _fill(pictures, video, index, wanted, deadline):
+                    return pictures.frames_FHWC
+                if video.faults:
                     return None
-        return pictures.frames_FHWC
+        return None
 
     def _read_in_order(
         self, path: Path, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
@@ -123,6 +112,8 @@ class ClipDecoder:
         number = -1
         row_of = {frame: row for row, frame in enumerate(wanted.tolist())}
         with VideoFile(path, deadline) as video:
+            if video.time_base != index.time_base:
+                raise VideoError(str(path), f"other ticks of time than scanned; {_CHANGED}")
             pictures = self._build_stack(video, len(wanted))
             for number, frame in enumerate(video.read_frames()):
                 if number not in row_of:
@@ -141,6 +132,24 @@ class ClipDecoder:
                 *video.faults[:1],
             ]
         raise VideoError(str(path), "; ".join(reasons), frame_index=min(row_of))
+
+
+def _fill(
+    pictures: PictureStack, video: VideoFile, index: FrameIndex, wanted: NDArray[np.int64], deadline: Deadline
+) -> bool:
+    """Put the wanted frames into rows; False when one is missing, damaged, or not of the video's size."""
+    row_of = {pts: row for row, pts in enumerate(index.pts[wanted].tolist())}
+    for key, run in _split_at_key_frames(wanted, index):
+        missing = set(index.pts[run].tolist())
+        deadline.frame_index = int(run[0])
+        for frame in video.pick_frames(video.enter(index, key), frozenset(missing)):
+            if frame.pts not in missing or (frame.height, frame.width) != video.coded_size:
+                return False
+            pictures.put(row_of[frame.pts], frame)
+            missing.remove(frame.pts)
+        if missing or video.faults:
+            return False
+    return True
 
 
 def _check_plan(path: Path, index: FrameIndex, wanted: NDArray[np.int64]) -> None:

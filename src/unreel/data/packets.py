@@ -23,6 +23,7 @@ from unreel.errors import VideoError
 
 _REORDER_FRAMES = 32
 """Containers without a table of key frames are entered so many frames early: more than any codec reorders."""
+_PATCHED = "a frame is damaged and was patched up by the decoder"
 _EXACT_SKIPS = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 """Codecs whose decoders, told to leave out a frame that no other needs, give the other frames unchanged."""
 
@@ -32,6 +33,7 @@ class VideoFile:
 
     Attributes:
         stream: the stream that is read; cover pictures do not count as video.
+        coded_size: height and width of the pictures before rotation, as known when the file was opened.
         faults: what the decoder and the demuxer complained about so far, one line each.
 
     Raises:
@@ -53,6 +55,7 @@ class VideoFile:
                 stream.discard = Discard.all
         self._codec = self.stream.codec_context
         self._codec.thread_count = 1
+        self.coded_size = (self._codec.height, self._codec.width)
         self._skips = False
         self._may_skip = self.codec_name in _EXACT_SKIPS
 
@@ -79,16 +82,18 @@ class VideoFile:
         return str(self._codec.codec.canonical_name)
 
     @property
+    def time_base(self) -> tuple[int, int]:
+        """Seconds per tick of a timestamp, as numerator and denominator."""
+        ticks = self.stream.time_base
+        assert ticks is not None
+        return ticks.numerator, ticks.denominator
+
+    @property
     def duration_sec(self) -> float:
         """Length that the header promises; 0 when it says nothing."""
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
         return (self._container.duration or 0) / av.time_base
-
-    @property
-    def coded_size(self) -> tuple[int, int]:
-        """Height and width of the pictures, before rotation, as the header says."""
-        return self._codec.height, self._codec.width
 
     def explain_no_frame(self) -> str:
         """Say why a file that was read to its end gave no frame."""
@@ -136,11 +141,22 @@ class VideoFile:
             self.faults.append(f"a packet does not decode: {describe_error(error)}")
             return []
 
-    def read_frames(self) -> Iterator[VideoFrame]:
-        """Yield every frame from here to the end, in presentation order."""
+    def read_frames(self, key_pts: set[int | None] | None = None) -> Iterator[VideoFrame]:
+        """Yield every frame from here to the end, in presentation order.
+
+        Args:
+            key_pts: receives the timestamps of the packets that the container calls key frames.
+        """
         for packet in self.read_packets():
-            yield from self.decode(packet)
-        yield from self.decode(None)
+            if key_pts is not None and packet.is_keyframe and packet.pts is not None:
+                key_pts.add(packet.pts)
+            yield from self._note_damage(self.decode(packet))
+        yield from self._note_damage(self.decode(None))
+
+    def _note_damage(self, frames: list[VideoFrame]) -> list[VideoFrame]:
+        """Write down frames that the decoder has patched up: how depends on what was decoded before."""
+        self.faults += [_PATCHED for frame in frames if frame.is_corrupt]
+        return frames
 
     def enter(self, index: FrameIndex, key: int) -> "Iterator[Packet[VideoStream]]":
         """Yield packets from a key frame of the index on; -1 stands for the beginning of a file just opened.
@@ -192,16 +208,27 @@ class VideoFile:
             The wanted frames, in presentation order; fewer when the file does not hold them.
         """
         awaited: set[int | None] = set(wanted)
+        first_pts: int | None = None
         for packet in packets:
+            first_pts = packet.pts if first_pts is None else first_pts
             frames = self.decode(packet, skip=packet.pts not in wanted)
             awaited.discard(packet.pts)
             if not awaited:
                 break
-            yield from (frame for frame in frames if frame.pts in wanted)
+            yield from self._choose(frames, wanted, first_pts)
         else:
             frames = []
-        frames += self.decode(None)
-        yield from (frame for frame in frames if frame.pts in wanted)
+        yield from self._choose(frames + self.decode(None), wanted, first_pts)
+
+    def _choose(
+        self, frames: list[VideoFrame], wanted: AbstractSet[int], first_pts: int | None
+    ) -> Iterator[VideoFrame]:
+        """Yield wanted frames; frames before the key frame may lack what they refer to, others must not."""
+        for frame in frames:
+            if frame.is_corrupt and (frame.pts in wanted or (frame.pts or 0) >= (first_pts or 0)):
+                self.faults.append(_PATCHED)
+            if frame.pts in wanted:
+                yield frame
 
 
 def view_first_plane(frame: VideoFrame) -> NDArray[np.uint8]:

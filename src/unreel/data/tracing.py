@@ -1,7 +1,6 @@
 """Read a whole file and write down what comes out: timestamps, key frames that can be entered, faults."""
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +38,15 @@ class Trace:
 
 
 def trace_decode(path: Path, deadline: Deadline) -> Trace:
-    """Decode the whole file, then try out entering it at key frames."""
+    """Decode the whole file, then try out entering it at key frames.
+
+    Raises:
+        VideoError: no frame decodes, or it takes too long.
+    """
+    key_pts: set[int | None] = set()
+    trace: Trace | None = None
     with VideoFile(path, deadline) as video:
-        trace: Trace | None = None
-        key_pts: set[int | None] = set()
-        for frame in _decode_noting_keys(video, key_pts):
+        for frame in video.read_frames(key_pts):
             trace = trace or _start_trace(video, frame)
             _note_frame(trace, frame, key_pts)
         if trace is None:
@@ -53,22 +56,13 @@ def trace_decode(path: Path, deadline: Deadline) -> Trace:
     return trace
 
 
-def _decode_noting_keys(video: VideoFile, key_pts: set[int | None]) -> Iterator[VideoFrame]:
-    for packet in video.read_packets():
-        if packet.is_keyframe and packet.pts is not None:
-            key_pts.add(packet.pts)
-        yield from video.decode(packet)
-    yield from video.decode(None)
-
-
 def _start_trace(video: VideoFile, frame: VideoFrame) -> Trace:
-    assert video.stream.time_base is not None
     rate = video.stream.average_rate
     height, width = video.coded_size
     return Trace(
         container=video.container_name,
         codec=video.codec_name,
-        time_base=(video.stream.time_base.numerator, video.stream.time_base.denominator),
+        time_base=video.time_base,
         size=(height or frame.height, width or frame.width),
         rotation=get_rotation(frame),
         promised_frames=video.stream.frames,
