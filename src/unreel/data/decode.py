@@ -139,7 +139,7 @@ def _fill(
 ) -> bool:
     """Put the wanted frames into rows; False when one is missing, damaged, or not of the video's size."""
     row_of = {pts: row for row, pts in enumerate(index.pts[wanted].tolist())}
-    for key, run in _split_at_key_frames(wanted, index):
+    for key, run in split_at_key_frames(wanted, index):
         missing = set(index.pts[run].tolist())
         deadline.frame_index = int(run[0])
         for frame in video.pick_frames(video.enter(index, key), frozenset(missing)):
@@ -162,7 +162,7 @@ def _check_plan(path: Path, index: FrameIndex, wanted: NDArray[np.int64]) -> Non
         )
 
 
-def _split_at_key_frames(
+def split_at_key_frames(
     wanted: NDArray[np.int64], index: FrameIndex
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Group sorted frames into runs that are decoded without a jump.
