@@ -1,6 +1,5 @@
 """From files to a catalog: read every file once, keep what can be used, and say what became of the rest."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from unreel.data.scan_summary import ScanSummary, count_reasons, describe_extens
 from unreel.data.scan_workers import Reply, run_jobs
 from unreel.data.video_lists import DEFAULT_COLUMNS, ListColumns
 from unreel.errors import CatalogError
+from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
 
 _WORK = "unreel.data.scan_probe:probe_file"
@@ -91,7 +91,7 @@ def scan_videos(
         memory = ScanMemory.load(out, rejected, partial, listing.root)
     scan = _Scan(listing, memory, check)
     with PartialScan(partial) as findings:
-        scan.read(findings, num_workers or _count_cores(), time_limit_sec, progress)
+        scan.read(findings, num_workers or count_cores(), time_limit_sec, progress)
     table = scan.build_table()
     refused = scan.list_rejected()
     write_rejected(rejected, refused)
@@ -229,7 +229,3 @@ def _explain_nothing_usable(refused: Sequence[RejectedFile], rejected: Path) -> 
         f"none of the {len(refused)} files can be used ({most}); no catalog was written, {rejected} lists "
         "them all"
     )
-
-
-def _count_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -165,8 +165,8 @@ def _build_method(recipe: Recipe, device: torch.device) -> Method:
 def _uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if config.precision == "bfloat16" and device.type == "cpu":
         raise ValueError(
-            "train.precision = 'bfloat16' is not offered on the CPU: torch 2.13 computes wrong gradients there "
-            "for convolutions over two frames; use 'float32' or 'auto'"
+            "train.precision = 'bfloat16' is not offered on the CPU: torch 2.13 computes wrong gradients "
+            "there for convolutions over two frames; use 'float32' or 'auto'"
         )
     return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
 
