@@ -52,31 +52,25 @@ def test_drifting_objects_all_keep_one_velocity_and_their_size(
 
 
 @pytest.mark.parametrize(("label", "sign"), [("clockwise", 1.0), ("counterclockwise", -1.0)])
-def test_turning_objects_circle_one_centre_and_turn_with_it(label: str, sign: float) -> None:
+def test_turning_objects_turn_at_one_rate_where_they_are(label: str, sign: float) -> None:
     tracks = tracks_of(label)
     turn_GT = np.diff(tracks.angle_GT, axis=1)
     rate = turn_GT[0, 0]
     assert SPIN_RAD[0] <= sign * rate <= SPIN_RAD[1]
     np.testing.assert_allclose(turn_GT, rate, rtol=1e-9)
-    # A turn about m sends p to m + R (p - m), so p' - R p = (I - R) m holds one centre m for every object.
-    # On the screen y points down: the matrix that turns x towards y turns clockwise.
-    rotation = np.array([[np.cos(rate), -np.sin(rate)], [np.sin(rate), np.cos(rate)]])
-    before, after = tracks.centre_GT2[:, :-1], tracks.centre_GT2[:, 1:]
-    centre_GT2 = (after - before @ rotation.T) @ np.linalg.inv(np.eye(2) - rotation).T
-    np.testing.assert_allclose(centre_GT2, np.broadcast_to(centre_GT2[0, 0], centre_GT2.shape), atol=1e-8)
-    assert np.abs(centre_GT2[0, 0]).max() <= 8.0
+    assert np.ptp(tracks.centre_GT2, axis=1).max() == 0.0
+    assert np.ptp(tracks.radius_GT, axis=1).max() == 0.0
 
 
 @pytest.mark.parametrize(("label", "sign"), [("expansion", 1.0), ("contraction", -1.0)])
-def test_growing_objects_move_away_from_one_centre_by_the_factor_they_grow(label: str, sign: float) -> None:
+def test_growing_objects_change_their_size_by_one_factor_where_they_are(label: str, sign: float) -> None:
     tracks = tracks_of(label)
     factor_GT = tracks.radius_GT[:, 1:] / tracks.radius_GT[:, :-1]
     factor = factor_GT[0, 0]
     assert GROWTH[0] <= sign * np.log(factor) <= GROWTH[1]
     np.testing.assert_allclose(factor_GT, factor)
-    before, after = tracks.centre_GT2[:, :-1], tracks.centre_GT2[:, 1:]
-    centre_GT2 = (after - factor * before) / (1.0 - factor)
-    np.testing.assert_allclose(centre_GT2, np.broadcast_to(centre_GT2[0, 0], centre_GT2.shape), atol=1e-8)
+    assert np.ptp(tracks.centre_GT2, axis=1).max() == 0.0
+    assert np.ptp(tracks.angle_GT, axis=1).max() == 0.0
 
 
 @pytest.mark.parametrize("label", BY_LABEL)
@@ -86,34 +80,38 @@ def test_objects_fade_in_and_out_and_are_born_all_the_time(label: str) -> None:
     assert tracks.opacity_GT.max() == 1.0
     assert np.abs(np.diff(tracks.opacity_GT, axis=1)).max() <= 0.25 + 1e-9
     alive_T = (tracks.opacity_GT > 0).sum(axis=0)
-    assert alive_T.min() >= 20
-    assert alive_T.max() <= 26
+    assert alive_T.min() >= 6
+    assert alive_T.max() <= 9
 
 
 @pytest.mark.parametrize("label", BY_LABEL)
 def test_no_object_is_seen_at_both_ends_of_a_video(label: str) -> None:
     """What two distant clips of a video share is the motion, not the objects."""
-    opacity_GT = tracks_of(label, num_frames=40).opacity_GT
+    opacity_GT = tracks_of(label, num_frames=50).opacity_GT
     assert not ((opacity_GT[:, :2] > 0).any(axis=1) & (opacity_GT[:, -2:] > 0).any(axis=1)).any()
 
 
 def test_a_single_moment_says_nothing_of_the_motion() -> None:
-    """Size, and number and size of what is near the middle, agree between motions within chance."""
-    radii, counts = {}, {}
+    """Size and place of what is in the picture, and how much there is of it, agree between motions."""
+    radii, counts, places = {}, {}, {}
     for label in BY_LABEL:
-        seen_radii, seen_counts = [], []
-        for seed in range(150):
+        seen_radii, seen_counts, seen_places = [], [], []
+        for seed in range(300):
             tracks = tracks_of(label, seed=seed, num_frames=30)
-            is_near_G = (tracks.opacity_GT[:, 15] > 0.5) & (np.hypot(*tracks.centre_GT2[:, 15].T) < 40.0)
+            is_near_G = (tracks.opacity_GT[:, 15] > 0.5) & (np.abs(tracks.centre_GT2[:, 15]) < 20.0).all(
+                axis=1
+            )
             seen_radii.extend(np.log(tracks.radius_GT[is_near_G, 15]))
             seen_counts.append(is_near_G.sum())
-        radii[label], counts[label] = seen_radii, seen_counts
-    # About 150 * 5 objects a motion: the error of a mean log radius is about 0.35 / sqrt(750) = 0.013,
-    # that of a mean count about 2.2 / sqrt(150) = 0.18. Four of them on each side of the common mean.
-    mean_radius = {label: float(np.mean(values)) for label, values in radii.items()}
-    mean_count = {label: float(np.mean(values)) for label, values in counts.items()}
-    assert np.ptp(list(mean_radius.values())) < 0.105
-    assert np.ptp(list(mean_count.values())) < 1.5
+            seen_places.extend(tracks.centre_GT2[is_near_G, 15])
+        radii[label] = float(np.mean(seen_radii))
+        counts[label] = float(np.mean(seen_counts))
+        places[label] = np.mean(seen_places, axis=0)
+    # About 300 * 1.7 objects a motion. Standard errors: log radius 0.35 / sqrt(510) = 0.016, count
+    # 1.2 / sqrt(300) = 0.07, place 11.5 / sqrt(510) = 0.5 px. Four of them on each side of the common mean.
+    assert np.ptp(list(radii.values())) < 0.13
+    assert np.ptp(list(counts.values())) < 0.56
+    assert np.ptp(list(places.values()), axis=0).max() < 4.0
 
 
 def test_a_motion_without_movement_holds_still() -> None:

