@@ -72,7 +72,7 @@ def test_expansion_flows_outwards_and_contraction_inwards() -> None:
 def fit_curl_and_divergence(frames: np.ndarray, side: int = 12) -> tuple[float, float]:
     """Fit ``v = (a + d x - c y, b + d y + c x)`` to every block of every picture; return mean c and d.
 
-    A turning disc has the same c, and a growing one the same d, around each of its points, so a block need not
+    A turning disc has the same c, and a growing one the same d, around each of its points; a block need not
     know where the middle is. Brightness keeps its value along the flow: ``I_t + v . grad I = 0``, a linear
     equation per pixel. Blocks count by how much there is to see in them.
     """
