@@ -47,3 +47,40 @@ def ucf101_mse() -> Recipe:
     """
     recipe = ucf101()
     return Recipe(method=CCL.Config(objective="mse"), data=recipe.data, train=recipe.train)
+
+
+def small() -> Recipe:
+    """CCL for two CPU cores: a narrow network, small pictures, sharper contrast.
+
+    For a first try on a few hundred short videos. With a temperature of 1, as printed, a small batch gives hardly
+    any gradient. Measured: benchmarks/results/sample_videos.md.
+    """
+    return Recipe(
+        method=CCL.Config(
+            clips=FramePerPart(num_frames=8, span_frames=24),
+            augmentation=ClipAugmentation(
+                crop="random",
+                size_px=32,
+                flip_prob=0.0,
+                jitter_prob=0.0,
+                grayscale_prob=0.0,
+                blur_prob=0.0,
+                mean=(0.45, 0.45, 0.45),
+                std=(0.225, 0.225, 0.225),
+            ),
+            backbone=R3DPlus1Config(width=0.25),
+            embedding_dim=64,
+            hidden_dim=128,
+            temperature=0.1,
+            frame_temperature=0.1,
+            video_temperature=0.1,
+            penalty_scale="mean",
+        ),
+        data=DataConfig(height=36, width=48, cache="ram"),
+        train=TrainConfig(
+            steps=1000,
+            batch_size=32,
+            optimizer=OptimizerConfig(name="adamw", lr=1e-3, weight_decay=1e-4, decay_norms=False),
+            schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
+        ),
+    )

@@ -30,8 +30,9 @@ def ucf101() -> Recipe:
 def small() -> Recipe:
     """V-MoCo for two CPU cores: a narrow network, small pictures, contrast inside the batch.
 
-    For a first try on a few hundred short videos. Nothing is flipped or recoloured: whether something moves left
-    or right is worth knowing here, and colour tells the scenes apart. Measured: see docs/benchmarks.md.
+    For a first try on a few hundred short videos. Nothing is flipped or recoloured: whether something moves
+    left or right is worth knowing here, and colour tells the scenes apart. Measured:
+    benchmarks/results/sample_videos.md.
     """
     return Recipe(
         method=MoCo.Config(
