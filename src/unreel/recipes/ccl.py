@@ -1,7 +1,10 @@
 """Recipes of cycle-contrastive learning (CCL)."""
 
+from unreel.augment.compose import ClipAugmentation
+from unreel.data.clips import FramePerPart
 from unreel.data.loader import DataConfig
 from unreel.methods.ccl import CCL
+from unreel.models.r3d_plus1 import R3DPlus1Config
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
 
 
@@ -52,8 +55,8 @@ def ucf101_mse() -> Recipe:
 def small() -> Recipe:
     """CCL for two CPU cores: a narrow network, small pictures, sharper contrast.
 
-    For a first try on a few hundred short videos. With a temperature of 1, as printed, a small batch gives hardly
-    any gradient. Measured: benchmarks/results/sample_videos.md.
+    For a first try on a few hundred short videos. With a temperature of 1, as printed, a small batch gives
+    hardly any gradient. Measured: benchmarks/results/sample_videos.md.
     """
     return Recipe(
         method=CCL.Config(
