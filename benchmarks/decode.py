@@ -1,12 +1,13 @@
 """Measure how many clips a second unreel decodes, against torchcodec, decord2 and OpenCV, side by side.
 
-Task: a clip of 16 frames, 2 apart, from a random place of a random file, scaled to 128x171 RGB, the file opened
-anew each time, one thread. Files: 320x240, 25 frames per second, 250 frames, libx264 medium crf 23 with 3
-B-frames, of moving test pictures, a fractal and cellular automata; once with the default distance of key frames
-(250), once with 12.
+Task: a clip of 16 frames, 2 apart, from a random place of a random file, scaled to 128x171 RGB, the file
+opened anew each time, one thread. Files: 320x240, 25 frames per second, 250 frames, libx264 medium crf 23 with
+3 B-frames, of moving test pictures, a fractal and cellular automata; once with the default distance of key
+frames (250), once with 12.
 
-Backends take turns in short rounds, so that a busy machine hurts all alike; the main figure is clips per second
-of CPU time. Peers come with `pip install unreel[bench]`; those that do not load are listed with their error.
+Backends take turns in short rounds, so that a busy machine hurts all alike; the main figure is clips per
+second of CPU time. Peers come with `pip install unreel[bench]`; those that do not load are listed with their
+error.
 
     python benchmarks/decode.py --quick
     python benchmarks/decode.py --write benchmarks/results/decode.md
@@ -127,7 +128,7 @@ def count_decoded_frames(files: dict[Path, FrameIndex], num_clips: int = 60) -> 
 
 
 def check_agreement(files: dict[Path, FrameIndex]) -> dict[str, float]:
-    """Return each peer's mean difference from unreel's pictures, in levels of 255: they resample otherwise."""
+    """Return each peer's mean difference from unreel's pictures, in levels of 255: other resampling."""
     backends, _ = build_backends(files)
     rng = np.random.default_rng(1)
     clips = [(path, draw_clip(rng)) for path in files]
