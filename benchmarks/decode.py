@@ -1,9 +1,9 @@
 """Measure how many clips a second unreel decodes, against torchcodec, decord2 and OpenCV, side by side.
 
 Task: a clip of 16 frames, 2 apart, from a random place of a random file, scaled to 128x171 RGB, the file
-opened anew each time, one thread. Files: 320x240, 25 frames per second, 250 frames, libx264 medium crf 23 with
-3 B-frames, of moving test pictures, a fractal and cellular automata; once with the default distance of key
-frames (250), once with 12.
+opened anew each time, one thread. Files: 320x240, 25 frames per second, 250 frames, libx264 medium crf 23
+with 3 B-frames, of moving test pictures, a fractal and cellular automata; once with the default distance of
+key frames (250), once with 12.
 
 Backends take turns in short rounds, so that a busy machine hurts all alike; the main figure is clips per
 second of CPU time. Peers come with `pip install unreel[bench]`; those that do not load are listed with their

@@ -29,8 +29,8 @@ def write_bytes(path: Path, content: bytes) -> Path:
     return path
 
 
-def draw_picture(side: int) -> av.VideoFrame:
-    return av.VideoFrame.from_ndarray(draw_frames(1, side, side)[0], "rgb24").reformat(format="yuvj420p")
+def draw_picture(side: int, pixel_format: str = "yuvj420p") -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(draw_frames(1, side, side)[0], "rgb24").reformat(format=pixel_format)
 
 
 def write_pipe(path: Path) -> Path:
@@ -135,9 +135,13 @@ def test_a_codec_that_nothing_decodes_is_named_as_the_cause(tmp_path: Path, path
 
 
 @pytest.mark.parametrize("name", ["concat:a.mp4", "a%03d.mp4", "http:b.mp4", "ünï cödé.mp4", "-i.mp4"])
-def test_names_are_names_not_commands(tmp_path: Path, path_of: KindPath, name: str) -> None:
+def test_names_are_names_not_commands(
+    tmp_path: Path, path_of: KindPath, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(path_of("h264"), tmp_path / name)
-    assert open_and_close(tmp_path / name) == "h264"
+    monkeypatch.chdir(tmp_path)
+    for quick in (False, True):
+        assert open_and_close(Path(name), quick=quick) == "h264"
 
 
 def test_metadata_in_a_foreign_alphabet_does_no_harm(tmp_path: Path) -> None:
@@ -193,15 +197,16 @@ def test_of_several_video_streams_the_default_or_the_largest_is_read(
     # MP4 marks its first stream as the default, AVI marks none.
     path = tmp_path / name
     with av.open(str(path), "w") as file:
-        streams = {side: file.add_stream("mjpeg", rate=25) for side in (16, 64)}
+        streams = {side: file.add_stream("libx264", rate=25) for side in (16, 64)}
         for side, stream in streams.items():
-            stream.width = stream.height = side
-            stream.pix_fmt = "yuvj420p"
+            stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
         for side, stream in streams.items():
-            file.mux([*stream.encode(draw_picture(side)), *stream.encode(None)])
+            file.mux([*stream.encode(draw_picture(side, "yuv420p")), *stream.encode(None)])
     with open_container(path, Deadline(path, 10), quick=True) as container:
         assert [stream.width for stream in container.streams.video] == [16, 64]
         assert find_video_stream(path, container).width == expected
+        # Several streams are not opened the quick way, which leaves the pixel format open.
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
 
 
 def test_nothing_is_printed(tmp_path: Path, path_of: KindPath, capfd: pytest.CaptureFixture[str]) -> None:

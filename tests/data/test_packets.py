@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.stream import Discard
 from av.video.codeccontext import VideoCodecContext
 
 from tests.data.conftest import KindPath
@@ -97,11 +99,59 @@ def test_no_packet_comes_where_there_is_no_key_frame(path_of: KindPath) -> None:
             assert list(video.enter(index, wrong)) == []
 
 
+def test_the_search_for_a_key_frame_does_not_read_the_whole_file(path_of: KindPath) -> None:
+    path = path_of("h264 in flv")
+    index = probe_video(path).index
+    with open_video(path) as video:
+        read: list[int | None] = []
+        read_packets = video.read_packets
+
+        def watch() -> object:
+            for packet in read_packets():
+                read.append(packet.dts)
+                yield packet
+
+        video.read_packets = watch  # type: ignore[method-assign,assignment]
+        assert list(video.enter(index, 13)) == []
+    # From key frame 12 and again from 0, each time to the first packet that is decoded behind frame 13.
+    assert read[-1] == read[4] == 640
+    assert len(read) == 5 + 17
+
+
+def test_one_thread_decodes_one_stream(tmp_path: Path) -> None:
+    path = tmp_path / "two.avi"
+    with av.open(str(path), "w") as file:
+        for _ in range(2):
+            stream = file.add_stream("mjpeg", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, "yuvj420p"
+        for stream in file.streams.video:
+            file.mux(stream.encode(av.VideoFrame(16, 16, "yuvj420p")))
+    with open_video(path) as video:
+        assert video.stream.codec_context.thread_count == 1
+        container = video.stream.container
+        assert [stream.discard for stream in container.streams] == [Discard.default, Discard.all]
+
+
 def test_a_container_that_cannot_seek_gives_nothing(path_of: KindPath) -> None:
     path = path_of("h264 without container")
     index = FrameIndex(np.arange(40, dtype=np.int64), np.array([0, 12], np.int64), (1, 25))
     with open_video(path) as video:
         assert list(video.enter(index, 12)) == []
+
+
+def test_a_seek_that_fails_gives_nothing(path_of: KindPath) -> None:
+    path = path_of("h264")
+    index = probe_video(path).index
+    with open_video(path) as video:
+        container = video._container
+
+        class Failing:
+            def seek(self, *args: object, **kwargs: object) -> None:
+                raise av.error.OSError(1, "Operation not permitted")
+
+        video._container = Failing()  # type: ignore[assignment]
+        assert list(video.enter(index, 12)) == []
+        video._container = container
 
 
 def test_noise_in_a_packet_is_a_fault_not_an_end(tmp_path: Path, path_of: KindPath) -> None:

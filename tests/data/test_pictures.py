@@ -80,6 +80,14 @@ def test_frames_keep_their_colours_when_they_keep_their_size(pixel_format: str) 
     np.testing.assert_array_equal(picture, frame.to_ndarray(format="rgb24"))
 
 
+def test_frames_that_keep_their_size_take_the_short_way() -> None:
+    converter = RgbConverter()
+    converter._scaler = None  # type: ignore[assignment]
+    assert converter.convert(make_frame(), 48, 64).shape == (48, 64, 3)
+    with pytest.raises(AttributeError):
+        converter.convert(make_frame(), 47, 64)
+
+
 def test_a_converter_has_no_memory() -> None:
     # One object serves frames of all sizes and formats, in any order.
     cases = [((48, 64), "yuv420p"), ((30, 20), "gbrp"), ((48, 64), "yuv420p10le"), ((16, 16), "bgra")]

@@ -85,6 +85,12 @@ def test_single_frames_and_odd_sizes_are_videos(
     assert frames.shape == (2, 3, height, width, 3)
 
 
+def test_a_single_frame_without_a_rate_lasts_as_long_as_the_file_says(tmp_path: Path) -> None:
+    # MPEG program streams tell no rate for one frame; FFmpeg gives it the length of a field.
+    info = probe_video(write_video(tmp_path / "a.mpg", draw_frames(1, 48, 64), codec="mpeg1video"))
+    assert info.seconds == pytest.approx(0.02)
+
+
 def test_files_without_timestamps_get_even_ones(path_of: KindPath) -> None:
     info = probe_video(path_of("h264 without container"))
     assert not info.index.is_addressable

@@ -1,6 +1,6 @@
 """A trace knows the frames of a file, and lists only key frames from which the same pictures come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from av.video.frame import VideoFrame
 
 from tests.data.conftest import KindPath
-from tests.data.videos import KINDS, draw_frames, write_video
+from tests.data.videos import KINDS, draw_frames, set_timestamps, write_video
 from unreel.data import tracing
 from unreel.data.opening import Deadline
 from unreel.data.packets import VideoFile
@@ -19,6 +19,7 @@ KEY_FRAMES = {
     "h264 with one key frame": [0],
     "h264 with gradual refresh": [0],
     "h264 without container": [],
+    "mpeg4 with repeated timestamps": [],
     "h264 with open groups": [0, 10, 20, 30],
     "h264 with open groups in ts": [0, 10, 20, 30],
     "hevc with open groups": [0, 10, 20, 30],
@@ -47,6 +48,7 @@ def test_packets_alone_tell_the_same_or_nothing(path_of: KindPath, kind: str) ->
     quick = trace_packets(path, Deadline(path, 10))
     tells = kind not in (
         "h264 without container",  # no timestamps
+        "mpeg4 with repeated timestamps",
         "h264 in avi",  # timestamps that do not rise
         "h264 with gradual refresh",  # flags of key frames where there are none
         "animation with alpha",  # a decoder that does not say which frames are key frames
@@ -56,6 +58,16 @@ def test_packets_alone_tell_the_same_or_nothing(path_of: KindPath, kind: str) ->
         full = trace(path)
         assert (quick.pts, quick.key_frames) == (full.pts, full.key_frames)
         assert (quick.size, quick.rotation, quick.codec) == (full.size, full.rotation, full.codec)
+
+
+def test_packets_that_share_a_time_in_the_middle_do_not_pass_for_one(
+    tmp_path: Path, path_of: KindPath
+) -> None:
+    times = [40 * number for number in range(40)]
+    times[18] = times[17]
+    path = set_timestamps(path_of("mpeg4 in avi"), tmp_path / "twins.mkv", times)
+    assert trace_packets(path, Deadline(path, 10)) is None
+    assert len(trace(path).pts) == 40
 
 
 def test_packets_decode_no_more_than_they_need(path_of: KindPath, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +146,18 @@ def test_faults_are_kept_with_the_frames_that_decode(tmp_path: Path, path_of: Ki
     assert 20 < len(seen.pts) < 40
     assert seen.promised_frames == 40
     assert seen.faults
+    assert trace_packets(path, Deadline(path, 10)) is None
+
+
+def test_packets_that_cannot_all_be_read_leave_it_to_the_decoder(
+    path_of: KindPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_early(self: VideoFile) -> Iterator[object]:
+        self.faults.append("reading stops early: input/output error")
+        return iter(())
+
+    monkeypatch.setattr(VideoFile, "read_packets", stop_early)
+    path = path_of("h264")
     assert trace_packets(path, Deadline(path, 10)) is None
 
 

@@ -87,6 +87,20 @@ X264_OPEN_GOP = {"x264-params": "open-gop=1:keyint=10:min-keyint=1:scenecut=0:bf
 X264_REFRESH = {"x264-params": "intra-refresh=1:keyint=10:scenecut=0:bframes=0"}
 X265_OPEN_GOP = {"x265-params": "keyint=10:open-gop=1:log-level=none:pools=none:frame-threads=1"}
 
+
+def set_timestamps(source: Path, target: Path, milliseconds: Sequence[int]) -> Path:
+    """Copy a file without B-frames to Matroska, with its frames shown at the given times."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        for packet, time in zip(packets, milliseconds, strict=True):
+            packet.time_base = Fraction(1, 1000)
+            packet.pts = packet.dts = time
+            packet.stream = stream
+            new.mux(packet)
+    return target
+
+
 Writer = Callable[[Path, NDArray[np.uint8]], Path]
 
 
@@ -107,6 +121,11 @@ def _write_turned(path: Path, frames_THWC: NDArray[np.uint8]) -> Path:
     return rotate_mp4(upright, path, 90)
 
 
+def _write_repeated(path: Path, frames_THWC: NDArray[np.uint8]) -> Path:
+    plain = write_video(path.with_name("plain.avi"), frames_THWC, codec="mpeg4", options={"g": "12"})
+    return set_timestamps(plain, path, [number // 2 * 80 for number in range(len(frames_THWC))])
+
+
 KINDS: dict[str, tuple[str, Writer]] = {
     "h264": _writer(".mp4", "libx264", g="12", bf="3"),
     "h264 with one key frame": _writer(".mp4", "libx264", g="250", bf="3"),
@@ -121,6 +140,7 @@ KINDS: dict[str, tuple[str, Writer]] = {
     "h264 in rgb": _writer(".mp4", "libx264rgb", "rgb24", g="12"),
     "h264 with fields": _writer(".mp4", "libx264", g="12", **{"x264-params": "interlaced=1"}),
     "h264 uneven": (".mkv", _write_uneven),
+    "mpeg4 with repeated timestamps": (".mkv", _write_repeated),
     "h264 turned": (".mp4", _write_turned),
     "hevc with open groups": _writer(".mp4", "libx265", **X265_OPEN_GOP),
     "mpeg4 in avi": _writer(".avi", "mpeg4", g="12"),

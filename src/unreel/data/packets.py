@@ -135,8 +135,6 @@ class VideoFile:
             self._skips = skip
         try:
             return self._codec.decode(packet)
-        except av.error.EOFError:
-            return []
         except (av.error.FFmpegError, MemoryError) as error:
             self.faults.append(f"a packet does not decode: {describe_error(error)}")
             return []
