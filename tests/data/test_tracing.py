@@ -149,6 +149,19 @@ def test_faults_are_kept_with_the_frames_that_decode(tmp_path: Path, path_of: Ki
     assert trace_packets(path, Deadline(path, 10)) is None
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_noise_in_the_first_and_in_the_last_group_is_seen(
+    tmp_path: Path, path_of: KindPath, *, is_first: bool
+) -> None:
+    content = bytearray(path_of("mpeg4 in avi").read_bytes())
+    # The last two frames have about 25 bytes each and stand before the table at the end.
+    start = content.index(b"movi") + 600 if is_first else content.index(b"idx1") - 54
+    content[start : start + 22] = np.random.default_rng(0).bytes(22)
+    path = tmp_path / "noise.avi"
+    path.write_bytes(content)
+    assert trace_packets(path, Deadline(path, 10)) is None
+
+
 def test_packets_that_cannot_all_be_read_leave_it_to_the_decoder(
     path_of: KindPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
