@@ -101,32 +101,31 @@ def _pick_evenly(keys: list[int]) -> list[int]:
 
 def _keep_proven_key_frames(path: Path, trace: Trace, deadline: Deadline) -> None:
     """Drop key frames from which decoding does not give what it gives from the beginning."""
+    candidates = [key for key in trace.key_frames if key > 0]
+    trace.key_frames = []
     pts = [value for value in trace.pts if value is not None]
     if len(set(pts)) != len(trace.pts):
-        trace.key_frames = []
         return
     index = FrameIndex(np.array(pts, np.int64), np.array([0], np.int64), trace.time_base)
-    if not _is_proven(path, trace, index, -1, deadline):
-        trace.key_frames = []
-        return
-    candidates = [key for key in trace.key_frames if key > 0]
-    sample = _pick_evenly(candidates)
-    proven = [key for key in sample if _is_proven(path, trace, index, key, deadline)]
-    if len(proven) == len(sample):
-        proven = candidates
-    elif len(sample) < len(candidates):
-        proven = [key for key in candidates if _is_proven(path, trace, index, key, deadline)]
+    with VideoFile(path, deadline) as video:
+        if not _is_proven(video, trace, index, -1):
+            return
+        sample = _pick_evenly(candidates)
+        proven = [key for key in sample if _is_proven(video, trace, index, key)]
+        if len(proven) == len(sample):
+            proven = candidates
+        elif len(sample) < len(candidates):
+            proven = [key for key in candidates if _is_proven(video, trace, index, key)]
     trace.key_frames = [0, *proven]
 
 
-def _is_proven(path: Path, trace: Trace, index: FrameIndex, key: int, deadline: Deadline) -> bool:
+def _is_proven(video: VideoFile, trace: Trace, index: FrameIndex, key: int) -> bool:
     """Enter the file at a key frame, -1 for the beginning, and compare two frames with the first decode."""
-    numbers = [number for number in (max(key, 0), max(key, 0) + _SECOND_LOOK) if number in trace.fingerprints]
+    first = max(key, 0)
+    numbers = [number for number in (first, first + _SECOND_LOOK) if number in trace.fingerprints]
     wanted = {int(index.pts[number]): trace.fingerprints[number] for number in numbers}
-    with VideoFile(path, deadline) as video:
-        frames = video.pick_frames(video.enter(index, key), wanted.keys())
-        seen = {frame.pts: _fingerprint(frame) for frame in frames}
-    return seen == wanted
+    frames = video.pick_frames(video.enter(index, key), wanted.keys())
+    return {frame.pts: _fingerprint(frame) for frame in frames} == wanted
 
 
 def trace_packets(path: Path, deadline: Deadline) -> Trace | None:
