@@ -89,7 +89,7 @@ def test_warnings_go_to_the_error_stream(folder: Path, capsys: pytest.CaptureFix
         ("scan nowhere", 1, "nowhere: there is no such folder, list or video"),
         ("scan empty", 1, "no video in empty"),
         ("scan", 2, "no sources: name a folder, a list or a video"),
-        ("scan videos --num-workers -3", 2, "num_workers must not be negative"),
+        ("scan videos --num-workers -3", 2, "num_workers must be at least 1"),
         ("scan bad.csv", 2, "bad.csv, line 1: the header has no column `path`"),
         ("scan videos --check glance", 2, "invalid choice 'glance'"),
     ],

@@ -164,7 +164,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         ({"num_videos": 0}, "num_videos must be at least 1, got 0"),
         ({"num_frames": (5, 4)}, r"num_frames must be .* got \(5, 4\)"),
         ({"num_frames": (0, 4)}, r"num_frames must be .* got \(0, 4\)"),
-        ({"num_workers": -1}, "num_workers must be 0 .* got -1"),
+        ({"num_workers": -2}, "num_workers must be -1 .* got -2"),
     ],
 )
 def test_numbers_without_meaning_are_refused(

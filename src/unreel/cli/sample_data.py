@@ -19,8 +19,8 @@ class Arguments:
     """How many videos to make."""
     seed: int = 0
     """Of everything random; the same seed gives the same videos."""
-    num_workers: int = 0
-    """Processes; 0 is one per core."""
+    num_workers: int = -1
+    """Processes; -1 starts one per core."""
 
 
 def main(argv: list[str]) -> None:

@@ -47,8 +47,8 @@ class Arguments:
     """Column of a CSV list that holds what a split must not tear apart, such as the film."""
     check: Literal["decode", "packets"] = "decode"
     """`decode` reads every frame; `packets` is faster, trusts the packets and finds less damage."""
-    num_workers: int = 0
-    """Processes that read files; 0 takes one per core."""
+    num_workers: int = -1
+    """Processes that read files; -1 starts one per core."""
     time_limit_sec: float = 60.0
     """A file that takes longer is rejected."""
     fresh: bool = False

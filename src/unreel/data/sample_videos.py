@@ -79,7 +79,7 @@ def make_sample_videos(
     num_videos: int = 400,
     seed: int = 0,
     num_frames: tuple[int, int] = (72, 104),
-    num_workers: int = 0,
+    num_workers: int = -1,
     progress: Progress = ignore_progress,
 ) -> SampleSummary:
     """Make videos of simple moving scenes, and a table that names them.
@@ -93,7 +93,7 @@ def make_sample_videos(
         num_videos: how many to make; with 40 or more, every scene shows every motion.
         seed: of everything random.
         num_frames: shortest and longest video.
-        num_workers: processes; 0 is one per core, 1 works in this process.
+        num_workers: processes; -1 is one per core, 0 or 1 works in this process.
         progress: is told how many videos are done.
 
     Raises:
@@ -106,15 +106,15 @@ def make_sample_videos(
         raise ValueError(
             f"num_frames must be (shortest, longest) with 1 <= shortest <= longest, got {num_frames}"
         )
-    if num_workers < 0:
-        raise ValueError(f"num_workers must be 0 (one per core) or more, got {num_workers}")
+    if num_workers < -1:
+        raise ValueError(f"num_workers must be -1 (one per core) or more, got {num_workers}")
     out = Path(out)
     tasks = [
         _Task(out / "videos" / _video_name(number), number, seed, num_frames) for number in range(num_videos)
     ]
     _prepare_folder(out, keep={task.path.name for task in tasks})
     write_json(out / MARKER_NAME, {"made_by": "unreel sample-data", "num_videos": num_videos, "seed": seed})
-    num_workers = min(num_workers or count_cores(), num_videos)
+    num_workers = min(count_cores() if num_workers == -1 else num_workers, num_videos)
     total_frames = _make_all(tasks, num_workers, progress)
     rows = [
         f"videos/{task.path.name},{_motion_of(task.number).label},{_split_of(task.number)},{_scene_of(task.number).name}"
@@ -136,7 +136,7 @@ def make_sample_videos(
 def _make_all(tasks: list[_Task], num_workers: int, progress: Progress) -> int:
     """Make the videos; return how many frames they have together."""
     frames = 0
-    if num_workers == 1:
+    if num_workers <= 1:
         for done, task in enumerate(tasks, 1):
             frames += _make_one(task)
             progress(done, len(tasks), "")

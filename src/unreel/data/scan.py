@@ -41,7 +41,7 @@ def scan_videos(
     splits: ListSplits = "none",
     columns: ListColumns = DEFAULT_COLUMNS,
     check: Literal["decode", "packets"] = "decode",
-    num_workers: int = 0,
+    num_workers: int = -1,
     time_limit_sec: float = 60.0,
     is_fresh: bool = False,
     progress: Progress = ignore_progress,
@@ -62,7 +62,7 @@ def scan_videos(
         splits: whether the name of a list, such as ``train.txt``, is the split of its videos.
         columns: names of the columns of CSV lists.
         check: ``"decode"`` decodes every frame; ``"packets"`` is faster and finds less; see `probe_video`.
-        num_workers: processes that read files, 0 for one per core.
+        num_workers: processes that read files, at least 1; -1 is one per core.
         time_limit_sec: a file that takes longer is rejected.
         is_fresh: forget what was scanned before.
         progress: told how many files are done.
@@ -72,9 +72,10 @@ def scan_videos(
         ValueError: a number is out of range, or a list makes no sense.
     """
     started = time.monotonic()
-    if num_workers < 0 or time_limit_sec <= 0:
+    if num_workers < -1 or num_workers == 0 or time_limit_sec <= 0:
         raise ValueError(
-            f"num_workers must not be negative and time_limit_sec must be positive, got {num_workers} and "
+            "num_workers must be at least 1, or -1 for one per core, and time_limit_sec positive, got "
+            f"{num_workers} and "
             f"{time_limit_sec}"
         )
     out = Path(out)
@@ -91,7 +92,7 @@ def scan_videos(
         memory = ScanMemory.load(out, rejected, partial, listing.root)
     scan = _Scan(listing, memory, check)
     with PartialScan(partial) as findings:
-        scan.read(findings, num_workers or count_cores(), time_limit_sec, progress)
+        scan.read(findings, count_cores() if num_workers == -1 else num_workers, time_limit_sec, progress)
     table = scan.build_table()
     refused = scan.list_rejected()
     write_rejected(rejected, refused)
