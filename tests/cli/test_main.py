@@ -178,3 +178,12 @@ def test_every_command_has_its_module() -> None:
     folder = Path(sys.modules["unreel.cli.main"].__file__ or "").parent
     modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "main", "terminal"}
     assert {module for module, _ in COMMANDS.values()} <= modules
+
+
+def test_waiting_threads_sleep_unless_the_user_wants_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert run(["--version"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert run(["--version"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
