@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    # Threads that wait for their next task sleep: spinning, they would take the cores from the decoding workers.
+    # Threads that wait for their next task sleep: spinning, they would take the cores from decoding workers.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = _dispatch(argv)
