@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 
 from unreel import __version__
 from unreel.cli.main import COMMANDS, run
 from unreel.data.sample_videos import make_sample_videos
+from unreel.models.resnet2d import ResNet2D
+from unreel.models.torchvision_names import to_torchvision
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -100,6 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "videos" / f"class-{number % 2}").mkdir(parents=True, exist_ok=True)
         video.rename(folder / "videos" / f"class-{number % 2}" / video.name)
     (folder / "query.mp4").write_bytes(next((folder / "videos" / "class-0").iterdir()).read_bytes())
+    torch.save(to_torchvision(ResNet2D(depth=18)), folder / "resnet18.pth")
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         names: dict[str, object] = {}
