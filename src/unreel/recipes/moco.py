@@ -5,7 +5,6 @@ from unreel.data.clips import RandomClips
 from unreel.data.loader import DataConfig
 from unreel.methods.moco import MoCo
 from unreel.models.c3d import C3DConfig
-from unreel.models.resnet3d import R3DConfig
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
 
 
@@ -39,7 +38,7 @@ def small() -> Recipe:
             clips=RandomClips(count=2, num_frames=8, frame_stride=3),
             augmentation=ClipAugmentation(
                 crop="random",
-                size_px=32,
+                size_px=40,
                 flip_prob=0.0,
                 jitter_prob=0.0,
                 grayscale_prob=0.0,
@@ -47,15 +46,15 @@ def small() -> Recipe:
                 mean=(0.45, 0.45, 0.45),
                 std=(0.225, 0.225, 0.225),
             ),
-            backbone=R3DConfig(depth=10, width=0.25),
+            backbone=C3DConfig(width=0.125),
             embedding_dim=64,
             hidden_dim=128,
-            temperature=0.05,
+            temperature=0.1,
             queue_length=0,
         ),
-        data=DataConfig(height=36, width=48, cache="ram"),
+        data=DataConfig(height=48, width=64, cache="ram"),
         train=TrainConfig(
-            steps=1500,
+            steps=1000,
             batch_size=32,
             optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4, decay_norms=False),
             schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
