@@ -257,3 +257,13 @@ def test_the_gpu_gives_the_clips_of_the_cpu(crop: Any) -> None:
     on_gpu = augmentation.apply(frames.cuda(), RowGenerator(range(8)))
     assert on_gpu.device.type == "cuda"
     torch.testing.assert_close(on_gpu.cpu(), expected, atol=3e-4, rtol=0)
+
+
+def test_only_crop_cuts_and_normalises_and_does_nothing_else() -> None:
+    frames = torch.randint(0, 256, (6, 3, 12, 14, 3), dtype=torch.uint8)
+    augmentation = ClipAugmentation.only_crop(8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    clips = augmentation.apply(frames, RowGenerator(range(6)))
+    whole = (frames.permute(0, 4, 1, 2, 3) / 255 - 0.5) / 0.25
+    for clip, source in zip(clips, whole, strict=True):
+        windows = [source[:, :, top : top + 8, left : left + 8] for top in range(5) for left in range(7)]
+        assert any(torch.allclose(clip, window, atol=1e-5) for window in windows)

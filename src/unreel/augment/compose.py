@@ -64,6 +64,32 @@ class ClipAugmentation:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Divides red, green and blue after the mean is subtracted."""
 
+    @classmethod
+    def only_crop(
+        cls,
+        size_px: int,
+        *,
+        mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        std: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    ) -> "ClipAugmentation":
+        """Return an augmentation that cuts a square at a random place, normalises it and does nothing else.
+
+        Args:
+            size_px: side of the square.
+            mean: subtracted from red, green and blue.
+            std: divides them.
+        """
+        return cls(
+            crop="random",
+            size_px=size_px,
+            flip_prob=0.0,
+            jitter_prob=0.0,
+            grayscale_prob=0.0,
+            blur_prob=0.0,
+            mean=mean,
+            std=std,
+        )
+
     def __post_init__(self) -> None:
         if self.crop not in ("random_resized", "random", "center"):
             raise ValueError(f"crop must be 'random_resized', 'random' or 'center', got {self.crop!r}")

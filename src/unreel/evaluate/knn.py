@@ -3,13 +3,19 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unreel.config import config_to_dict
-from unreel.evaluate.ranking import Level, Neighbors, RankingConfig, find_neighbors
+from unreel.evaluate.ranking import (
+    Level,
+    Neighbors,
+    RankingConfig,
+    RankingResult,
+    describe_settings,
+    find_neighbors,
+)
 from unreel.features.table import FeatureTable
 
 # Q queries, K neighbours, C classes
@@ -40,33 +46,6 @@ class LevelAccuracy:
     majority: dict[int, float]
     weighted: dict[int, float]
     impossible_ks: list[int]
-
-
-@dataclass(frozen=True)
-class KnnResult:
-    """Accuracy at every level, with all that is needed to repeat it.
-
-    Attributes:
-        levels: by name of the level.
-        settings: what was compared, and how.
-        features: what the table was made from.
-        seconds: duration.
-    """
-
-    levels: dict[Level, LevelAccuracy]
-    settings: dict[str, Any]
-    features: dict[str, Any]
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain values."""
-        return {
-            "protocol": "knn",
-            "settings": self.settings,
-            "features": self.features,
-            "levels": {name: config_to_dict(level) for name, level in self.levels.items()},
-            "seconds": self.seconds,
-        }
 
 
 def vote(
@@ -126,7 +105,7 @@ def evaluate_knn(
     levels: Sequence[Level] = LEVELS,
     temperature: float = 0.07,
     config: RankingConfig | None = None,
-) -> KnnResult:
+) -> RankingResult[LevelAccuracy]:
     """Measure how often the k nearest neighbours by cosine similarity vote for the right class.
 
     Args:
@@ -150,16 +129,10 @@ def evaluate_knn(
     results = {
         level: _measure(find_neighbors(table, max(ks), level, config), ks, temperature) for level in levels
     }
-    query_split, gallery_split = config.resolve_splits(table.split_names)
-    return KnnResult(
+    return RankingResult(
+        protocol="knn",
         levels=results,
-        settings={
-            "by": config.by,
-            "query_split": query_split,
-            "gallery_split": gallery_split,
-            "is_centered": config.is_centered,
-            "temperature": temperature,
-        },
+        settings={**describe_settings(table, config), "temperature": temperature},
         features=config_to_dict(table.info),
         seconds=time.monotonic() - started,
     )

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unreel.config import config_to_dict
 from unreel.errors import FeaturesError
 from unreel.features.table import FeatureTable
 from unreel.search.exact import ExactIndex
@@ -18,6 +19,8 @@ Level = Literal["video", "clip"]
 
 Target = Literal["label", "group"]
 """The column that decides whether a neighbour is right."""
+
+LevelT = TypeVar("LevelT")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,47 @@ class Neighbors:
         """Return the ks that the gallery is large enough for, ascending, and those that it is not."""
         found = self.neighbor_class_QK.shape[1]
         return sorted({k for k in ks if k <= found}), sorted({k for k in ks if k > found})
+
+
+@dataclass(frozen=True)
+class RankingResult(Generic[LevelT]):
+    """What a protocol found at every level, with all that is needed to repeat it.
+
+    Attributes:
+        protocol: its name, such as "retrieval".
+        levels: by name of the level.
+        settings: what was compared, and how.
+        features: what the table was made from.
+        seconds: duration.
+    """
+
+    protocol: str
+    levels: dict[Level, LevelT]
+    settings: dict[str, Any]
+    features: dict[str, Any]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        levels = {name: config_to_dict(level) for name, level in self.levels.items()}
+        return {
+            "protocol": self.protocol,
+            "settings": self.settings,
+            "features": self.features,
+            "levels": levels,
+            "seconds": self.seconds,
+        }
+
+
+def describe_settings(table: FeatureTable, config: RankingConfig) -> dict[str, Any]:
+    """Return what was compared, with "auto" resolved."""
+    query_split, gallery_split = config.resolve_splits(table.split_names)
+    return {
+        "by": config.by,
+        "query_split": query_split,
+        "gallery_split": gallery_split,
+        "is_centered": config.is_centered,
+    }
 
 
 def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: RankingConfig) -> Neighbors:

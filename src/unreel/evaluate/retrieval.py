@@ -3,13 +3,19 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unreel.config import config_to_dict
-from unreel.evaluate.ranking import Level, Neighbors, RankingConfig, find_neighbors
+from unreel.evaluate.ranking import (
+    Level,
+    Neighbors,
+    RankingConfig,
+    RankingResult,
+    describe_settings,
+    find_neighbors,
+)
 from unreel.features.table import FeatureTable
 
 # Q queries, K neighbours
@@ -43,33 +49,6 @@ class LevelRecall:
     recall_by_class: dict[str, dict[int, float]]
     queries_by_class: dict[str, int]
     impossible_ks: list[int]
-
-
-@dataclass(frozen=True)
-class RetrievalResult:
-    """Recall at every level, with all that is needed to repeat it.
-
-    Attributes:
-        levels: by name of the level.
-        settings: what was compared, and how.
-        features: what the table was made from.
-        seconds: duration.
-    """
-
-    levels: dict[Level, LevelRecall]
-    settings: dict[str, Any]
-    features: dict[str, Any]
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain values."""
-        return {
-            "protocol": "retrieval",
-            "settings": self.settings,
-            "features": self.features,
-            "levels": {name: config_to_dict(level) for name, level in self.levels.items()},
-            "seconds": self.seconds,
-        }
 
 
 def recall_at_k(
@@ -109,7 +88,7 @@ def evaluate_retrieval(
     ks: Sequence[int] = DEFAULT_KS,
     levels: Sequence[Level] = LEVELS,
     config: RankingConfig | None = None,
-) -> RetrievalResult:
+) -> RankingResult[LevelRecall]:
     """Measure recall@k of a table of features by cosine similarity.
 
     Each k asks for the share of queries with at least one neighbour of their class among the k nearest.
@@ -133,15 +112,10 @@ def evaluate_retrieval(
     if not ks or min(ks) < 1:
         raise ValueError(f"ks must be one or more positive numbers, got {list(ks)}")
     results = {level: _measure(find_neighbors(table, max(ks), level, config), ks) for level in levels}
-    query_split, gallery_split = config.resolve_splits(table.split_names)
-    return RetrievalResult(
+    return RankingResult(
+        protocol="retrieval",
         levels=results,
-        settings={
-            "by": config.by,
-            "query_split": query_split,
-            "gallery_split": gallery_split,
-            "is_centered": config.is_centered,
-        },
+        settings=describe_settings(table, config),
         features=config_to_dict(table.info),
         seconds=time.monotonic() - started,
     )

@@ -35,11 +35,7 @@ class CCL(Method):
 
         clips: FramePerPart = field(default_factory=FramePerPart)
         """One frame from each of L equal parts of a clip of M frames."""
-        augmentation: ClipAugmentation = field(
-            default_factory=lambda: ClipAugmentation(
-                crop="random", flip_prob=0.0, jitter_prob=0.0, grayscale_prob=0.0, blur_prob=0.0
-            )
-        )
+        augmentation: ClipAugmentation = field(default_factory=lambda: ClipAugmentation.only_crop(112))
         """The paper crops at random and does nothing else."""
         backbone: BackboneConfig = field(default_factory=R3DPlus1Config)
         """The network that learns."""

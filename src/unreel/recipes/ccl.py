@@ -61,16 +61,7 @@ def small() -> Recipe:
     return Recipe(
         method=CCL.Config(
             clips=FramePerPart(num_frames=8, span_frames=24),
-            augmentation=ClipAugmentation(
-                crop="random",
-                size_px=32,
-                flip_prob=0.0,
-                jitter_prob=0.0,
-                grayscale_prob=0.0,
-                blur_prob=0.0,
-                mean=(0.45, 0.45, 0.45),
-                std=(0.225, 0.225, 0.225),
-            ),
+            augmentation=ClipAugmentation.only_crop(32, mean=(0.45,) * 3, std=(0.225,) * 3),
             backbone=R3DPlus1Config(width=0.25),
             embedding_dim=64,
             hidden_dim=128,

@@ -36,16 +36,7 @@ def small() -> Recipe:
     return Recipe(
         method=MoCo.Config(
             clips=RandomClips(count=2, num_frames=8, frame_stride=3),
-            augmentation=ClipAugmentation(
-                crop="random",
-                size_px=40,
-                flip_prob=0.0,
-                jitter_prob=0.0,
-                grayscale_prob=0.0,
-                blur_prob=0.0,
-                mean=(0.45, 0.45, 0.45),
-                std=(0.225, 0.225, 0.225),
-            ),
+            augmentation=ClipAugmentation.only_crop(40, mean=(0.45,) * 3, std=(0.225,) * 3),
             backbone=C3DConfig(width=0.125),
             embedding_dim=64,
             hidden_dim=128,
