@@ -197,3 +197,17 @@ def test_the_hash_changes_with_every_setting_and_with_nothing_else() -> None:
     assert len({*hashes, hash_config(config)}) == len(changes) + 1
     assert hash_config(through_json(config)) == hash_config(config)
     assert len(hash_config(config)) == 16
+
+
+@dataclass(frozen=True)
+class Rate:
+    epochs: float = 3
+    flag: bool = True
+    steps: tuple[float, float] = (1, 2.5)
+
+
+def test_a_whole_number_hashes_alike_as_integer_and_as_float() -> None:
+    read_back = config_from_dict(Rate(), config_to_dict(Rate()))
+    assert isinstance(read_back.epochs, float)
+    assert hash_config(read_back) == hash_config(Rate()) == hash_config(Rate(steps=(1.0, 2.5)))
+    assert hash_config(Rate(epochs=3.5)) != hash_config(Rate())

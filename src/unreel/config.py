@@ -147,6 +147,16 @@ def iterate_leaves(config: object, prefix: str = "") -> Iterator[tuple[str, obje
 
 
 def hash_config(config: object) -> str:
-    """Return 16 hexadecimal digits that change when any setting changes."""
-    text = json.dumps(config_to_dict(config), sort_keys=True, separators=(",", ":"))
+    """Return 16 hexadecimal digits that change when any setting changes; 3 and 3.0 are one setting."""
+    text = json.dumps(_unify_numbers(config_to_dict(config)), sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _unify_numbers(value: Any) -> Any:  # noqa: ANN401 (JSON is any value)
+    if isinstance(value, dict):
+        return {name: _unify_numbers(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_unify_numbers(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from unreel.config import config_from_dict, config_to_dict
+from unreel.config import config_from_dict, config_to_dict, hash_config
 from unreel.errors import WeightsError
 from unreel.features.input_spec import InputSpec
 from unreel.models.c3d import C3DConfig
@@ -53,7 +53,7 @@ class EncoderFiles:
 
 def hash_encoder(state: Mapping[str, Tensor], config: EncoderConfig) -> str:
     """Return 16 hexadecimal digits that change with any weight or any setting."""
-    digest = hashlib.blake2b(json.dumps(config_to_dict(config), sort_keys=True).encode(), digest_size=8)
+    digest = hashlib.blake2b(hash_config(config).encode(), digest_size=8)
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
