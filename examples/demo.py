@@ -24,9 +24,9 @@ TARGETS = {"motion": "label", "scene": "group"}
 def main() -> None:
     options, training_flags = parse_options()
     out, catalog, encoder = options.out, options.out / "catalog.parquet", options.out / "run" / "encoder"
-    shutil.rmtree(out / "run", ignore_errors=True)
-    times: dict[str, float] = {}
-    rows: list[list[str]] = []
+    if (out / "run" / "recipe.json").exists():
+        shutil.rmtree(out / "run")
+    times, rows = dict[str, float](), list[list[str]]()
 
     def do(*words: object) -> None:
         argv = [str(word) for word in words]

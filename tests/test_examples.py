@@ -22,7 +22,7 @@ def test_the_demo_goes_the_whole_way_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "demo" / "run").mkdir(parents=True)
-    (tmp_path / "demo" / "run" / "left-by-an-earlier-demo").touch()
+    (tmp_path / "demo" / "run" / "recipe.json").touch()  # left by an earlier demo
     monkeypatch.chdir(tmp_path)
     flags = ["--videos", "40", "--seed", "3"]
     training = ["--train.steps", "2", "--train.batch-size", "4", "--data.num-workers", "0"]

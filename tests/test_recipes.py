@@ -1,12 +1,14 @@
 """Every recipe is stepped, exported and used, with its sizes shrunk: a new method is covered at once."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.corpus import shrink_recipe
-from unreel.config import config_from_dict, config_to_dict
+from unreel.config import config_from_dict, config_to_dict, hash_config
 from unreel.features.encoder import Encoder
 from unreel.recipes.find import find_recipe, list_recipes
 from unreel.train.pretrain import pretrain
@@ -29,9 +31,13 @@ def test_a_recipe_steps_twice_and_gives_an_encoder(name: str, corpus: Path, tmp_
 def test_a_recipe_survives_json_and_says_where_it_comes_from(name: str) -> None:
     function = find_recipe(name)
     recipe = function()
-    assert config_from_dict(function(), config_to_dict(recipe)) == recipe
-    words = (function.__doc__ or "").lower()
-    assert "measured" in words
+    read_back = config_from_dict(function(), json.loads(json.dumps(config_to_dict(recipe))))
+    assert read_back == recipe
+    assert hash_config(read_back) == hash_config(recipe)
+    words = " ".join((function.__doc__ or "").split())
+    assert "easured" in words
+    for page in re.findall(r"\S+\.md", words):
+        assert (Path(__file__).resolve().parents[1] / page).is_file()
 
 
 def _as_tensor(frames: np.ndarray) -> object:

@@ -124,3 +124,9 @@ def test_help_lists_every_number_of_the_recipe(capsys: pytest.CaptureFixture[str
     assert run(["pretrain", "--help"]) == 0
     assert "unreel pretrain --resume runs/first" in capsys.readouterr().out
     assert run(["pretrain"]) == 2
+    assert run(["pretrain", "--resume", "--help"]) == 0
+
+
+def test_the_equals_sign_is_understood(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pretrain", f"--resume={tmp_path}"]) == 1
+    assert "holds no run" in capsys.readouterr().err

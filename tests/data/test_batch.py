@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unreel.data.batch import Rejection, VideoBatch
+from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 
 # B = 3 videos, N = 2 clips, T = 4 frames of 5 x 6 pixels
 
@@ -79,3 +79,8 @@ def test_pinned_memory_is_pinned(batch: VideoBatch) -> None:
 def test_a_batch_is_frozen(batch: VideoBatch) -> None:
     with pytest.raises(FrozenInstanceError):
         batch.keys_B = torch.zeros(3)  # type: ignore[misc]
+
+
+def test_a_batch_that_cannot_be_read_passes_through_the_loader_as_it_is() -> None:
+    unreadable = UnreadableBatch("too few videos", (Rejection("a.mp4", "noise"),))
+    assert unreadable.pin_memory() is unreadable

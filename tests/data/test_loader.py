@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from unreel.data.batch import VideoBatch
+from unreel.data.batch import UnreadableBatch, VideoBatch
 from unreel.data.cache import FrameCache
 from unreel.data.catalog import Catalog
 from unreel.data.clips import FramePerPart, RandomClips
+from unreel.data.decode import ClipDecoder
 from unreel.data.loader import (
     DataConfig,
     TrainingBatches,
@@ -18,7 +19,7 @@ from unreel.data.loader import (
     count_workers,
     select_videos,
 )
-from unreel.errors import CatalogError
+from unreel.errors import CatalogError, VideoError
 from unreel.machine import count_cores
 
 CLIPS = RandomClips(count=2, num_frames=4, frame_stride=2)
@@ -28,6 +29,12 @@ CONFIG = DataConfig(height=12, width=16)
 def build_batches(catalog: Catalog, **changes: object) -> TrainingBatches:
     settings: dict[str, object] = {"seed": 0, "batch_size": 4, **changes}
     return TrainingBatches(catalog, CLIPS, CONFIG, **settings)  # type: ignore[arg-type]
+
+
+def read(batches: TrainingBatches, number: int) -> VideoBatch:
+    batch = batches[number]
+    assert isinstance(batch, VideoBatch)
+    return batch
 
 
 def is_same(left: VideoBatch, right: VideoBatch) -> bool:
@@ -125,10 +132,10 @@ def test_a_video_that_fails_is_replaced_and_named(damaged: Catalog, cache_kind: 
     cache = build_cache(damaged, dataclasses.replace(CONFIG, cache=cache_kind))
     batches = build_batches(damaged, cache=cache)
     for number in range(2 * batches.batches_per_epoch):
-        batch = batches[number]
+        batch = read(batches, number)
         assert len(set(batch.video_index_B.tolist())) == 4
         assert all(not item.path.endswith(("00.mp4", "02.mp4")) for item in batch.rejections)
-    named = {Path(item.path).name for number in range(8) for item in batches[number].rejections}
+    named = {Path(item.path).name for number in range(8) for item in read(batches, number).rejections}
     assert named == {"01.mp4", "05.mp4"}
 
 
@@ -139,6 +146,23 @@ def test_the_substitute_does_not_depend_on_who_reads(damaged: Catalog) -> None:
     assert all(is_same(fresh[number], experienced[number]) for number in range(5))
 
 
+def test_a_failure_is_not_remembered_so_that_no_draw_depends_on_another(
+    train: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may fail for some frames and not for others: 0 and 3 workers must still see the same."""
+    batches = build_batches(train)
+    whole = batches[3]
+    decode = ClipDecoder.decode
+
+    def fail_once(decoder: ClipDecoder, path: Path, *rest: object) -> object:
+        monkeypatch.setattr(ClipDecoder, "decode", decode)
+        raise VideoError(str(path), "noise", frame_index=3)
+
+    monkeypatch.setattr(ClipDecoder, "decode", fail_once)
+    assert len(batches[0].rejections) == 1
+    assert is_same(batches[3], whole)
+
+
 def test_substitutes_of_a_batch_are_distinct_across_processes(damaged: Catalog) -> None:
     for number in range(6):
         shares = [build_batches(damaged, batch_size=2, rank=rank, world_size=2) for rank in (0, 1)]
@@ -146,10 +170,12 @@ def test_substitutes_of_a_batch_are_distinct_across_processes(damaged: Catalog) 
         assert len(set(rows)) == 2
 
 
-def test_a_corpus_without_a_readable_video_stops(damaged: Catalog) -> None:
+def test_a_corpus_without_a_readable_video_gives_the_reason_and_the_names(damaged: Catalog) -> None:
     bad = damaged.take([row for row in range(len(damaged)) if damaged.video(row).path.stem in ("01", "05")])
-    with pytest.raises(CatalogError, match="no readable video is left to fill batch 0; last error"):
-        build_batches(bad, batch_size=2)[0]
+    batch = build_batches(bad, batch_size=2)[0]
+    assert isinstance(batch, UnreadableBatch)
+    assert "batch 0 cannot be filled: 1 of its videos and their substitutes cannot be read" in batch.reason
+    assert {Path(item.path).stem for item in batch.rejections} < {"01", "05"}
 
 
 def test_a_batch_larger_than_the_corpus_is_refused(train: Catalog) -> None:

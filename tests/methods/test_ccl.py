@@ -118,7 +118,11 @@ def test_any_backbone_gives_the_positions_of_its_last_map_as_frames() -> None:
 
 def test_a_cycle_without_any_contrast_is_refused() -> None:
     with pytest.raises(ValueError, match="both 0, so nothing ties a video to its frames"):
-        build(replace(CONFIG, forward_weight=0.0, backward_weight=0.0))
+        replace(CONFIG, forward_weight=0.0, backward_weight=0.0)
+    with pytest.raises(ValueError, match=r"method.clips.count must be 1, got 2"):
+        replace(CONFIG, clips=FramePerPart(count=2))
+    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
+        replace(CONFIG, video_temperature=0.0)
 
 
 def test_nothing_changes_after_a_step() -> None:

@@ -170,4 +170,20 @@ def test_any_backbone_will_do(backbone: C3DConfig | ResNetConfig) -> None:
 
 def test_more_than_two_clips_are_refused() -> None:
     with pytest.raises(ValueError, match=r"method.clips.count must be 1 or 2, got 3"):
-        build(replace(CONFIG, clips=RandomClips(count=3)))
+        replace(CONFIG, clips=RandomClips(count=3))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("temperature", 0.0, "temperature must be positive, got 0"),
+        ("momentum", 2.0, r"method.momentum must lie in \[0, 1\], got 2.0"),
+        ("queue_length", -1, "must not be negative, got -1 and 2"),
+        ("shuffle_bn_group", -1, "must not be negative, got 12 and -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused_before_anything_is_built(
+    setting: str, value: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(CONFIG, **{setting: value})

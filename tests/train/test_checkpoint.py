@@ -65,6 +65,22 @@ def test_a_damaged_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
         load_checkpoint(path, method=network, optimizer=optimizer, identity="a", device=CPU)
 
 
+def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, optimizer = build()
+    (tmp_path / ".step-00000001.pt.abc.tmp").write_text("left by a killed run")
+
+    def fill_disk(content: object, path: Path) -> None:
+        Path(path).write_text("half")
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", fill_disk)
+    with pytest.raises(
+        TrainingError, match=r"cannot be written .* make room, then `unreel pretrain --resume"
+    ):
+        save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
+    assert list(tmp_path.iterdir()) == []
+
+
 class _Code:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (print, ("code from the file was run",))

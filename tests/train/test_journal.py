@@ -5,8 +5,8 @@ import torch
 
 from tests.methods.batches import make_batch
 from tests.train.test_setup import prepare
-from unreel.data.batch import Rejection
-from unreel.errors import TrainingError
+from unreel.data.batch import Rejection, UnreadableBatch
+from unreel.errors import CatalogError, TrainingError
 from unreel.methods.method import StepOutput
 from unreel.train.journal import Journal
 from unreel.train.signals import StopRequest
@@ -49,3 +49,33 @@ def test_waiting_for_batches_is_counted_and_their_failures_are_reported(corpus: 
         with pytest.raises(TrainingError, match="1 of 9 videos cannot be read"):
             journal.report(1, 0.1, StopRequest())
     assert journal.metrics["data_wait_fraction"] > 0
+
+
+def test_a_batch_that_cannot_be_filled_stops_the_run_with_all_failures_listed(
+    corpus: Path, tmp_path: Path
+) -> None:
+    job = prepare(corpus, tmp_path / "run")
+    unreadable = UnreadableBatch("batch 0 cannot be filled", (Rejection("a.mp4", "noise"),))
+    with (
+        pytest.raises(CatalogError, match="batch 0 cannot be filled"),
+        Journal(job, lambda done, total, note: None) as journal,
+    ):
+        next(journal.time_batches([unreadable]))
+    assert "a.mp4,failed,noise" in (tmp_path / "run" / "rejected.csv").read_text()
+
+
+def test_a_signal_after_the_exchange_waits_for_the_next_report(corpus: Path, tmp_path: Path) -> None:
+    """Otherwise one process would leave and the others would wait for it for ever."""
+    job = prepare(corpus, tmp_path / "run", log_every_steps=1, steps=5)
+    stop = StopRequest()
+
+    def progress(done: int, total: int, note: str) -> None:
+        stop.signal_name = "SIGTERM" if done == 1 else ""
+
+    with Journal(job, progress) as journal:
+        journal.note(StepOutput(torch.tensor(1.0)))
+        assert journal.report(1, 0.1, stop) is False
+        assert stop.signal_name == "SIGTERM"
+        journal.note(StepOutput(torch.tensor(1.0)))
+        assert journal.report(2, 0.1, stop) is True
+        assert journal.stopped_by == "SIGTERM"

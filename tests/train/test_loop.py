@@ -21,7 +21,10 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
     """Return a recipe whose result does not depend on how many processes share a batch."""
     if name == "queue":
         recipe = build_recipe(catalog, steps=STEPS)
-        recipe = replace(recipe, method=replace(recipe.method, shuffle_bn_group=0))
+        # Pictures large enough for steady batch statistics, so that rounding is not blown up.
+        augmentation = replace(recipe.method.augmentation, size_px=32)
+        method = replace(recipe.method, augmentation=augmentation, temperature=0.2)
+        recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
     elif name == "in-batch":
         recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
     else:
@@ -74,8 +77,8 @@ def test_two_processes_train_what_one_would(
         ]
         for run in (tmp_path / "run", shared_runs / name)
     )
-    # Sums are taken in another order, in float32; every step adds to the difference.
-    assert two[0] == pytest.approx(one[0], rel=1e-5)
+    # Sums are taken in another order, in float32, in every layer: the losses agree to four digits and more.
+    assert two[0] == pytest.approx(one[0], rel=2e-6)
     assert two == pytest.approx(one, rel=1e-4)
     start = initial_weights(recipe_of(name, corpus))
     left, right = load_weights(tmp_path / "run"), load_weights(shared_runs / name)

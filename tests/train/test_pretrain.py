@@ -16,7 +16,7 @@ from tests.train.runs import build_recipe, is_same, load_weights
 from unreel.config import config_to_dict
 from unreel.errors import CatalogError, TrainingError
 from unreel.features.encoder import Encoder
-from unreel.recipes import moco
+from unreel.recipes import ccl, moco
 from unreel.train.pretrain import pretrain, read_run_recipe
 from unreel.train.recipe import Recipe
 
@@ -115,8 +115,9 @@ def test_a_polite_signal_saves_and_leaves(corpus: Path, finished: Path, tmp_path
     run = tmp_path / "run"
     left = train_and_die(corpus, run, 3, name)
     assert left.returncode == 0, left.stderr
-    assert left.stdout == f"{name} 3"
-    assert resume(corpus, run) == 3
+    # The signal arrives while step 3 is reported, behind the decision: the run stops after the next step.
+    assert left.stdout == f"{name} 4"
+    assert resume(corpus, run) == 4
     assert is_same(load_weights(run), load_weights(finished))
 
 
@@ -137,6 +138,31 @@ def test_how_files_are_read_may_change_on_resume_but_not_what_is_learned(
     resume(corpus, run, replace(recipe, data=replace(recipe.data, num_workers=1, cache="ram")))
     with pytest.raises(TrainingError, match="written with other settings"):
         resume(corpus, run, build_recipe(corpus, seed=1))
+
+
+def test_a_run_that_died_before_its_encoder_was_written_gets_it_on_resume(
+    corpus: Path, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    shutil.rmtree(run / "encoder")
+    resume(corpus, run)
+    assert Encoder.load(run / "encoder").provenance["step"] == 6
+
+
+def test_a_setting_that_is_refused_leaves_the_folder_free(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not offered on the CPU"):
+        pretrain(build_recipe(corpus, precision="bfloat16"), tmp_path / "run", recipe_name=NAME)
+    pretrain(build_recipe(corpus, steps=1), tmp_path / "run", recipe_name=NAME)
+
+
+def test_a_run_can_be_resumed_from_another_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus.parent)
+    recipe = build_recipe(Path("catalog.parquet"), steps=2)
+    pretrain(recipe, tmp_path / "run", recipe_name=NAME)
+    assert read_run_recipe(tmp_path / "run")[1]["data"]["catalog"] == str(corpus)
 
 
 def test_a_folder_that_holds_something_is_not_written_to(corpus: Path, tmp_path: Path) -> None:
@@ -191,6 +217,25 @@ def test_a_poisoned_file_ends_in_rejected_csv_and_the_run_goes_on(poisoned: Path
     assert "not a media file" in row["reason"]
 
 
+def test_a_run_that_cannot_fill_a_batch_ends_with_its_workers(poisoned: Path, tmp_path: Path) -> None:
+    folder = poisoned.parent
+    for video in folder.glob("*.mp4"):
+        video.write_bytes(b"noise")
+    words = ["moco.small", "--run", tmp_path / "run", "--data.catalog", poisoned, "--train.batch-size", "4"]
+    flags = ["--data.cache", "none", "--data.num-workers", "1", "--train.device", "cpu"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "unreel", "pretrain", *map(str, words), *flags],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "batch 0 cannot be filled" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ".mp4,failed," in (tmp_path / "run" / "rejected.csv").read_text()
+
+
 def test_too_many_poisoned_files_stop_the_run(poisoned: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"1 of 9 videos cannot be read, more than .* = 0.05"):
         pretrain(build_recipe(poisoned), tmp_path / "run", recipe_name=NAME)
@@ -216,7 +261,52 @@ def test_accumulated_parts_of_a_batch_see_the_videos_of_the_whole(corpus: Path, 
 def test_a_loss_that_is_not_finite_stops_with_step_term_and_videos(corpus: Path, tmp_path: Path) -> None:
     recipe = build_recipe(corpus, steps=30)
     diverging = replace(recipe.train, optimizer=replace(recipe.train.optimizer, lr=1e30))
-    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+ \(contrast = nan.*\.mp4"):
+    with pytest.raises(
+        TrainingError, match=r"loss is nan at step \d+ .*\.mp4|weights are not finite after step"
+    ):
         pretrain(replace(recipe, train=diverging), tmp_path / "run", recipe_name=NAME)
     state = load_weights(tmp_path / "run") if list((tmp_path / "run").glob("checkpoints/*.pt")) else {}
     assert all(torch.isfinite(value).all() for value in state.values() if value.is_floating_point())
+
+
+def weights_after_one_step(corpus: Path, run: Path, **train: object) -> torch.Tensor:
+    """Train CCL's baseline for one step of plain SGD; return all parameters."""
+    recipe = shrink_recipe(ccl.ucf101_mse(), corpus, steps=1)
+    optimizer = replace(recipe.train.optimizer, lr=1e-3, momentum=0.0, weight_decay=0.0)
+    optimizer = replace(optimizer, clip_norm=train.pop("clip_norm", 0.0))
+    schedule = replace(recipe.train.schedule, name="constant", warmup_epochs=train.pop("warmup_epochs", 0.0))
+    settings = {"optimizer": optimizer, "schedule": schedule, **train}
+    pretrain(replace(recipe, train=replace(recipe.train, **settings)), run, recipe_name=NAME)
+    state = load_weights(run)
+    names = [name for name, _ in recipe.method.build().named_parameters()]
+    return torch.cat([state[name].flatten() for name in names])
+
+
+def test_schedule_clipping_and_accumulation_reach_the_weights(corpus: Path, tmp_path: Path) -> None:
+    start = weights_after_one_step(corpus, tmp_path / "start", warmup_epochs=1.0)  # the first rate is 0
+    moved = weights_after_one_step(corpus, tmp_path / "moved")
+    again = weights_after_one_step(corpus, tmp_path / "again", warmup_epochs=1.0, seed=0)
+    assert torch.equal(start, again)
+    step = (moved - start).norm()
+    assert step > 1e-4
+    clipped = weights_after_one_step(corpus, tmp_path / "clipped", clip_norm=1e-3)
+    assert (clipped - start).norm().item() == pytest.approx(1e-6, rel=0.05)
+    # Two halves of a batch: the mean of their gradients is about that of the whole, not twice that.
+    halves = weights_after_one_step(corpus, tmp_path / "halves", accumulate=2)
+    assert 0.5 < (halves - start).norm() / step < 1.6
+
+
+def test_every_step_shuffles_anew(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = []
+    draw = torch.randperm
+
+    def remember(length: int) -> torch.Tensor:
+        orders.append(draw(length).tolist())
+        return torch.tensor(orders[-1])
+
+    monkeypatch.setattr("unreel.models.batch_norm.torch.randperm", remember)
+    recipe = build_recipe(corpus)
+    method = replace(recipe.method, shuffle_bn_group=2)
+    pretrain(replace(recipe, method=method), tmp_path / "run", recipe_name=NAME)
+    assert len(orders) == 6
+    assert len({tuple(order) for order in orders}) > 1

@@ -4,7 +4,7 @@ from unreel.config import config_from_dict, config_to_dict, hash_config
 from unreel.methods.ccl import CCL
 from unreel.methods.moco import MoCo
 from unreel.models.c3d import C3DConfig
-from unreel.train.recipe import OptimizerConfig, Recipe, TrainConfig
+from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
 
 
 @pytest.mark.parametrize("method", [MoCo.Config(backbone=C3DConfig(width=0.5)), CCL.Config(objective="mse")])
@@ -36,3 +36,15 @@ def test_numbers_that_cannot_train_are_refused(train: TrainConfig, message: str)
 
 def test_steps_may_replace_epochs() -> None:
     assert Recipe(method=MoCo.Config(), train=TrainConfig(epochs=0, steps=5)).train.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"decay_every_epochs": 0.0}, "decay_every_epochs must be positive, got 0.0"),
+        ({"warmup_epochs": -1.0}, "warmup_epochs must not be negative, got -1.0"),
+    ],
+)
+def test_a_schedule_in_the_past_is_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ScheduleConfig(**settings)

@@ -46,6 +46,12 @@ def test_the_run_stops_when_more_than_the_allowed_share_fails(tmp_path: Path) ->
     assert len(read(tmp_path / "rejected.csv")) == 4
 
 
+def test_recording_lists_failures_without_judging_them(tmp_path: Path) -> None:
+    rejected = RejectedVideos(tmp_path / "rejected.csv", num_videos=2, max_fraction=0.0)
+    rejected.record([Rejection("a.mp4", "noise")])
+    assert (rejected.num_failed, len(read(tmp_path / "rejected.csv"))) == (1, 2)
+
+
 def test_left_out_videos_do_not_count_as_failures(tmp_path: Path) -> None:
     rejected = RejectedVideos(tmp_path / "rejected.csv", num_videos=10, max_fraction=0.0)
     rejected.leave_out([Rejection(f"{number}.mp4", "short") for number in range(9)])

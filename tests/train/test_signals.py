@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 
 import pytest
 
@@ -26,3 +27,17 @@ def test_handlers_are_put_back() -> None:
     with catch_stop_signals():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_thread_of_the_user_trains_without_listening() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def listen() -> None:
+        with catch_stop_signals() as stop:
+            seen.append((bool(stop), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    thread.join()
+    assert seen == [(False, True)]

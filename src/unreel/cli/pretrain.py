@@ -55,7 +55,13 @@ def main(argv: Sequence[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
         print(_USAGE)  # noqa: T201 (this is where the program prints)
         sys.exit(0 if argv else 2)
-    if argv[0] == "--resume":
+    if argv[0].startswith("--resume="):
+        argv = ["--resume", argv[0].partition("=")[2], *argv[1:]]
+    is_resumed = argv[0] == "--resume"
+    if is_resumed:
+        if len(argv) == 2 and argv[1] in ("-h", "--help"):
+            print(_USAGE)  # noqa: T201 (this is where the program prints)
+            return
         if len(argv) != 2:
             raise ValueError(
                 "`unreel pretrain --resume RUN` takes the run folder alone: it keeps its settings"
@@ -66,10 +72,9 @@ def main(argv: Sequence[str]) -> None:
         start = _read_start(argv)
         recipe_name, run, recipe = start.recipe_name, start.run, _parse_recipe(start)
     with ProgressBar("Training", unit="steps") as progress:
-        summary = pretrain(
-            recipe, run, recipe_name=recipe_name, is_resumed=argv[0] == "--resume", progress=progress
-        )
-    _report(summary, recipe)
+        summary = pretrain(recipe, run, recipe_name=recipe_name, is_resumed=is_resumed, progress=progress)
+    if summary.is_main:
+        _report(summary, recipe)
     if summary.stopped_by:
         sys.exit(_EXIT_BY_SIGNAL[summary.stopped_by])
 

@@ -72,6 +72,7 @@ class ProgressBar:
         self._bar: Bar | None = None
         self._started = time.monotonic()
         self._first_done: int | None = None
+        self._done = self._total = 0
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -98,8 +99,9 @@ class ProgressBar:
     def __call__(self, done: int, total: int, note: str) -> None:
         """Show the state of the job."""
         now = time.monotonic()
-        if self._first_done is None:
+        if self._first_done is None or total != self._total or done < self._done:  # another part of the job
             self._first_done, self._started = done, now
+        self._done, self._total = done, total
         elapsed = now - self._started
         rate = (done - self._first_done) / elapsed if elapsed > 0 else 0.0
         if self._bar is not None:

@@ -21,6 +21,23 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class UnreadableBatch:
+    """A batch for which too few videos can be read.
+
+    Attributes:
+        reason: why, for the user.
+        rejections: videos that failed.
+    """
+
+    reason: str
+    rejections: tuple[Rejection, ...]
+
+    def pin_memory(self) -> "UnreadableBatch":
+        """Nothing to move; torch's loader calls this."""
+        return self
+
+
+@dataclass(frozen=True)
 class VideoBatch:
     """Clips of B different videos, as decoded.
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from unreel.data.batch import Rejection, VideoBatch
+from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 from unreel.data.cache import FrameCache
 from unreel.data.catalog import Catalog
 from unreel.data.clips import ClipSampling
@@ -90,7 +90,7 @@ def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
     return catalog.take(np.flatnonzero(is_long)), too_short
 
 
-class TrainingBatches(Dataset[VideoBatch]):
+class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
     """Number of a part of a batch -> that part, a pure function of seed and number.
 
     Every epoch passes over the videos in a new random order and leaves out the rest that does not fill a
@@ -145,14 +145,12 @@ class TrainingBatches(Dataset[VideoBatch]):
         self._rank, self._world_size = rank, world_size
         self._cache = cache
         self._decoder = ClipDecoder(config.frame_size, time_limit_sec=config.decode_time_limit_sec)
-        self._failed: dict[int, str] = {}
         self.batches_per_epoch = len(catalog) // batch_size
 
-    def __getitem__(self, number: int) -> VideoBatch:
+    def __getitem__(self, number: int) -> VideoBatch | UnreadableBatch:
         """Read this process's share of a part.
 
-        Raises:
-            CatalogError: no video of the corpus can be read.
+        Too few readable videos are a result, not an error: it travels from a worker without losing its form.
         """
         batch, part = divmod(number, self._num_parts)
         epoch, place = divmod(batch, self.batches_per_epoch)
@@ -172,32 +170,34 @@ class TrainingBatches(Dataset[VideoBatch]):
                     plans.append(read[1])
                     break
             else:
-                raise CatalogError(
-                    f"no readable video is left to fill batch {batch}; last error: {rejections[-1].reason}"
+                reason = (
+                    f"batch {batch} cannot be filled: {len(rejections)} of its videos and their substitutes "
+                    f"cannot be read, of {len(self._catalog)} videos in all; last: {rejections[-1].path}: "
+                    f"{rejections[-1].reason}. Scan the videos again, or lower train.batch_size"
                 )
+                return UnreadableBatch(reason, tuple(rejections))
         keys = [derive_key(self._seed, "augment", epoch, self._catalog.video(row).id) for row in rows]
         return _collate(rows, clips, plans, keys, tuple(rejections))
 
     def _candidates(self, members: NDArray[np.int64], slot: int, batch: int) -> Iterator[int]:
         """Yield the slot's video, then its substitutes.
 
-        Every slot has substitutes of its own, so that processes need not agree; only when these are used up,
-        in a corpus that is hardly larger than a batch, does it try those of the others.
+        Every slot has substitutes of its own, so that processes need not agree. When they are used up, in a
+        corpus that is hardly larger than a batch, those of the others are tried if this process reads the
+        whole batch.
         """
         yield int(members[slot])
         others = np.setdiff1d(np.arange(len(self._catalog)), members)
         shuffled = build_generator(self._seed, "substitutes", batch).permutation(others)
         own = shuffled[slot :: self._batch_size]
         yield from (int(row) for row in own)
-        yield from (int(row) for row in shuffled if row not in own)
+        if self._share == self._batch_size:
+            yield from (int(row) for row in shuffled if row not in own)
 
     def _read(
         self, row: int, epoch: int, rejections: list[Rejection]
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
         video = self._catalog.video(row)
-        if row in self._failed:
-            rejections.append(Rejection(str(video.path), self._failed[row]))
-            return None
         plan = self._clips.sample(video.frames, build_generator(self._seed, "clips", epoch, video.id))
         try:
             if self._cache is not None:
@@ -205,8 +205,7 @@ class TrainingBatches(Dataset[VideoBatch]):
             return self._decoder.decode(video.path, video.index, plan.frames_NT), plan.frames_NT
         except VideoError as error:
             where = "" if error.frame_index is None else f" (frame {error.frame_index})"
-            self._failed[row] = error.reason + where
-            rejections.append(Rejection(str(video.path), self._failed[row]))
+            rejections.append(Rejection(str(video.path), error.reason + where))
             return None
 
 
@@ -267,7 +266,7 @@ def build_loader(
     last: int,
     num_workers: int,
     is_pinned: bool,
-) -> DataLoader[VideoBatch]:
+) -> DataLoader[VideoBatch | UnreadableBatch]:
     """Read the parts ``first`` to ``last - 1`` ahead of their use; each worker decodes with one thread."""
     return DataLoader(
         batches,

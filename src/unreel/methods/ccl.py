@@ -10,6 +10,7 @@ from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.clips import FramePerPart
 from unreel.distributed import gather_rows, rank_index
+from unreel.losses.contrastive import check_temperature
 from unreel.losses.cycle import cycle_losses, frame_diversity_penalty, frame_video_mse
 from unreel.methods.method import Method, MethodConfig, StepOutput
 from unreel.models.backbone import Backbone
@@ -62,17 +63,30 @@ class CCL(Method):
         penalty_scale: Literal["sum", "mean"] = "sum"
         """Whether the penalty adds up or averages the L x L entries (decision L5)."""
 
+        def __post_init__(self) -> None:
+            """Refuse what cannot be trained.
+
+            Raises:
+                ValueError: a number is out of range.
+            """
+            if self.clips.count != 1:
+                raise ValueError(
+                    f"method.clips.count must be 1, got {self.clips.count}: CCL looks at one clip"
+                )
+            for temperature in (self.temperature, self.frame_temperature, self.video_temperature):
+                check_temperature(temperature)
+            if self.objective == "cycle" and not (self.forward_weight or self.backward_weight):
+                raise ValueError(
+                    "method.forward_weight and method.backward_weight are both 0, so nothing ties a video to "
+                    "its frames; give one of them a positive weight"
+                )
+
         def build(self) -> "CCL":
             """Build the method with fresh weights from torch's global generator."""
             return CCL(self)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        if config.objective == "cycle" and not (config.forward_weight or config.backward_weight):
-            raise ValueError(
-                "method.forward_weight and method.backward_weight are both 0, so nothing ties a video to its "
-                "frames; give one of them a positive weight"
-            )
         self.config = config
         self._backbone = build_backbone(config.backbone)
         self.head = ProjectionHead(

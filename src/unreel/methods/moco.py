@@ -14,7 +14,7 @@ from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.clips import RandomClips
 from unreel.distributed import gather_rows, rank_index
-from unreel.losses.contrastive import in_batch_info_nce, info_nce, normalize
+from unreel.losses.contrastive import check_temperature, in_batch_info_nce, info_nce, normalize
 from unreel.methods.method import Method, MethodConfig, StepOutput
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
@@ -67,7 +67,26 @@ class MoCo(Method):
         exclude_own_keys: bool = True
         """Whether earlier keys of a video are left out of its negatives; the released code keeps them."""
         shuffle_bn_group: int = 8
-        """Clips that the key network normalises together on one device (Shuffle-BN); 0 turns that off."""
+        """Clips that the key network normalises together on one device; 0 turns Shuffle-BN off everywhere."""
+
+        def __post_init__(self) -> None:
+            """Refuse what cannot be trained.
+
+            Raises:
+                ValueError: a number is out of range.
+            """
+            if self.clips.count not in (1, 2):
+                raise ValueError(
+                    f"method.clips.count must be 1 or 2, got {self.clips.count}: two views are made"
+                )
+            check_temperature(self.temperature)
+            if not 0.0 <= self.momentum <= 1.0:
+                raise ValueError(f"method.momentum must lie in [0, 1], got {self.momentum}; MoCo uses 0.999")
+            if self.queue_length < 0 or self.shuffle_bn_group < 0:
+                raise ValueError(
+                    "method.queue_length and method.shuffle_bn_group must not be negative, got "
+                    f"{self.queue_length} and {self.shuffle_bn_group}"
+                )
 
         def build(self) -> "MoCo":
             """Build the method with fresh weights from torch's global generator."""
@@ -75,10 +94,6 @@ class MoCo(Method):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        if config.clips.count not in (1, 2):
-            raise ValueError(
-                f"method.clips.count must be 1 or 2, got {config.clips.count}: two views are made"
-            )
         self.config = config
         backbone = build_backbone(config.backbone)
         head = ProjectionHead(backbone.num_features, config.embedding_dim, hidden_dim=config.hidden_dim)

@@ -28,11 +28,11 @@ def forward_shuffled(network: Callable[[Tensor], Tensor], batch_BX: Tensor, *, g
     Args:
         network: maps rows to rows, without gradient.
         batch_BX: its input, any shape behind the batch axis.
-        group_size: rows that are normalised together in one process; 0 runs the batch as it is there.
+        group_size: rows that are normalised together in one process; 0 runs every batch as it is.
 
     Reference: He et al., 2020, section 3.3 (Shuffling BN).
     """
-    if world_size() > 1:
+    if world_size() > 1 and group_size:
         return _forward_across_ranks(network, batch_BX)
     num_groups = len(batch_BX) // group_size if group_size else 0
     if num_groups < 2:
@@ -67,14 +67,17 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def _sum_over_ranks(value: Tensor) -> Tensor:
+    if world_size() == 1:
+        return value
     total: Tensor = _SumOverRanks.apply(value)  # type: ignore[no-untyped-call]
     return total
 
 
 class SynchronizedBatchNorm(_BatchNorm):
-    """Batch normalisation with the statistics of all processes; in one process, plain batch normalisation.
+    """Batch normalisation with the statistics of all processes, computed alike for one and for many.
 
-    Unlike torch's own, it runs on every device, so what is trained on many GPUs can be checked on CPUs.
+    Unlike torch's own, it runs on every device, so what is trained on many GPUs can be checked on CPUs. Its
+    sums in float32 are closer to float64 than those of torch's plain batch normalisation on the CPU.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -84,18 +87,9 @@ class SynchronizedBatchNorm(_BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise over all axes but the second."""
         self._check_input_dim(input)
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        if world_size() == 1 or not self.training:
+        if not self.training:
             return F.batch_norm(
-                input,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                self.training,
-                self.momentum or 0.0,
-                self.eps,
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         axes = [0, *range(2, input.dim())]
         values = input.float()
@@ -113,9 +107,11 @@ class SynchronizedBatchNorm(_BatchNorm):
     def _move_statistics(self, mean_C: Tensor, var_C: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         assert self.momentum is not None
         self.running_mean.lerp_(mean_C, self.momentum)
         self.running_var.lerp_(var_C, self.momentum)
+        self.num_batches_tracked.add_(1)
 
 
 def synchronize_batch_norm(module: nn.Module) -> nn.Module:

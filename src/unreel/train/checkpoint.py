@@ -29,6 +29,9 @@ def save_checkpoint(
         optimizer: its state is saved.
         identity: of recipe and catalog; a resumed run must have the same.
         keep: files that stay.
+
+    Raises:
+        TrainingError: the file cannot be written, most often for want of space.
     """
     path = folder / f"step-{step:08d}.pt"
     content = {
@@ -38,8 +41,15 @@ def save_checkpoint(
         "method": method.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    for left_by_a_killed_run in folder.glob(".step-*.tmp"):
+        left_by_a_killed_run.unlink()
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(
+            f"{path} cannot be written ({error}); make room, then `unreel pretrain --resume {folder.parent}`"
+        ) from error
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()
     return path

@@ -1,12 +1,13 @@
 """What the loop tells: averages, rate, waiting time, failed videos."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from unreel.data.batch import Rejection, VideoBatch
+from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 from unreel.distributed import gather_objects
+from unreel.errors import CatalogError
 from unreel.methods.method import StepOutput
 from unreel.progress import Progress
 from unreel.train.metrics import Averages, MetricsWriter, Stopwatch
@@ -19,10 +20,12 @@ class Journal:
 
     Attributes:
         metrics: the last line of metrics.
+        stopped_by: the signal that some process was asked to stop by, or "".
     """
 
     def __init__(self, job: Job, progress: Progress) -> None:
         self.metrics: dict[str, Any] = {}
+        self.stopped_by = ""
         self._job = job
         self._progress = progress
         self._averages = Averages()
@@ -38,20 +41,33 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._job.rejected.record(self._rejections)
         if self._writer is not None:
             self._writer.close()
 
-    def time_batches(self, batches: Iterable[VideoBatch]) -> Iterator[VideoBatch]:
-        """Pass batches on and count the time that the loop waits for them."""
+    def time_batches(
+        self, batches: Iterable[VideoBatch | UnreadableBatch]
+    ) -> Generator[VideoBatch, None, None]:
+        """Pass batches on and count the time spent waiting for them; closing it ends the loader's workers.
+
+        Raises:
+            CatalogError: too few videos can be read to fill a batch.
+        """
         iterator = iter(batches)
-        while True:
-            started = time.perf_counter()
-            batch = next(iterator, None)
-            self._stopwatch.add_wait(time.perf_counter() - started)
-            if batch is None:
-                return
-            self._rejections += batch.rejections
-            yield batch
+        try:
+            while True:
+                started = time.perf_counter()
+                batch = next(iterator, None)
+                self._stopwatch.add_wait(time.perf_counter() - started)
+                if batch is None:
+                    return
+                self._rejections += batch.rejections
+                if isinstance(batch, UnreadableBatch):
+                    raise CatalogError(batch.reason)
+                yield batch
+        finally:
+            # The workers ignore the signals by which Python would end them.
+            getattr(iterator, "_shutdown_workers", int)()
 
     def note(self, output: StepOutput) -> None:
         """Count one forward pass."""
@@ -72,10 +88,11 @@ class Journal:
             return False
         reports = gather_objects((tuple(self._rejections), stop.signal_name))
         self._rejections.clear()
-        stop.signal_name = stop.signal_name or next((name for _, name in reports if name), "")
+        # A signal that arrives from here on waits for the next report: all processes must decide alike.
+        self.stopped_by = next((name for _, name in reports if name), "")
         self._write(step, lr)
         self._job.rejected.add(rejection for rejections, _ in reports for rejection in rejections)
-        return bool(stop)
+        return bool(self.stopped_by)
 
     def _write(self, step: int, lr: float) -> None:
         seconds, waiting = self._stopwatch.read()

@@ -1,7 +1,7 @@
 """The training loop. Every method goes through this one."""
 
 import inspect
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unreel.data.batch import VideoBatch
+from unreel.data.batch import UnreadableBatch, VideoBatch
 from unreel.data.loader import build_loader
 from unreel.distributed import wait_for_all
 from unreel.errors import TrainingError
@@ -44,8 +44,13 @@ def train(job: Job, progress: Progress) -> Outcome:
     model = _distribute(method) if job.rank.world_size > 1 else method
     method.train()
     step = job.first_step
-    with catch_stop_signals() as stop, Journal(job, progress) as journal:
-        batches = journal.time_batches(_build_loader(job))
+    if job.first_step and job.rank.is_main:
+        export_encoder(job, job.first_step)  # the run may have died between a checkpoint and its encoder
+    with (
+        catch_stop_signals() as stop,
+        Journal(job, progress) as journal,
+        closing(journal.time_batches(_build_loader(job))) as batches,
+    ):
         for step in range(job.first_step + 1, job.num_steps + 1):
             lr = _learning_rate(job, step)
             set_learning_rate(optimizer, lr)
@@ -72,7 +77,7 @@ def train(job: Job, progress: Progress) -> Outcome:
                 _save(job, step)
             if must_stop:
                 break
-    return Outcome(step, journal.metrics, stop.signal_name)
+    return Outcome(step, journal.metrics, journal.stopped_by if step < job.num_steps else "")
 
 
 def _distribute(method: Method) -> DistributedDataParallel:
@@ -85,7 +90,7 @@ def _distribute(method: Method) -> DistributedDataParallel:
     return DistributedDataParallel(method, **options)
 
 
-def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch]:
+def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch | UnreadableBatch]:
     parts = job.recipe.train.accumulate
     return build_loader(
         job.batches,
@@ -119,14 +124,20 @@ def _check_finite(output: StepOutput, batch: VideoBatch, job: Job, step: int) ->
     terms = ", ".join(f"{name} = {value.item():g}" for name, value in output.terms.items())
     videos = ", ".join(str(job.catalog.video(int(row)).path) for row in batch.video_index_B)
     raise TrainingError(
-        f"the loss is {output.loss.item():g} at step {step} ({terms}); the last checkpoint in {job.run} is "
-        "kept. Lower train.optimizer.lr or set train.optimizer.clip_norm, then start again. Videos of the "
-        f"batch: {videos}"
+        f"the loss is {output.loss.item():g} at step {step} ({terms}). {job.run}/checkpoints keeps the "
+        "last checkpoints with finite weights. Lower train.optimizer.lr or set train.optimizer.clip_norm "
+        f"and start a new run. Videos of the batch: {videos}"
     )
 
 
 def _save(job: Job, step: int) -> None:
     if job.rank.is_main:
+        broken = [name for name, value in job.method.named_parameters() if not torch.isfinite(value).all()]
+        if broken:
+            raise TrainingError(
+                f"{len(broken)} weights are not finite after step {step} (the first: {broken[0]}), so no "
+                "checkpoint is written; lower the rate or set train.optimizer.clip_norm, then start anew"
+            )
         save_checkpoint(
             job.run / "checkpoints",
             step=step,

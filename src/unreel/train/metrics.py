@@ -60,7 +60,7 @@ class MetricsWriter:
 
     Args:
         run: the run folder.
-        first_step: lines of this step and later ones are dropped: a resumed run writes them again.
+        first_step: steps done before; lines of later steps are dropped, a resumed run writes them again.
     """
 
     def __init__(self, run: Path, *, first_step: int) -> None:
@@ -70,7 +70,7 @@ class MetricsWriter:
         if path.exists():
             write_text(path, "".join(_lines_before(path, first_step)))
         self._file = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(run / "tensorboard"), purge_step=first_step or None)
+        self._events = SummaryWriter(str(run / "tensorboard"), purge_step=first_step + 1)
 
     def write(self, values: dict[str, Any]) -> None:
         """Add one line; ``values["step"]`` is its place on the x axis."""

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class PretrainSummary:
         metrics: the last line of metrics.
         seconds: wall time.
         stopped_by: name of the signal that stopped the run early, or "".
+        is_main: whether this process speaks for all of them.
     """
 
     run: Path
@@ -44,6 +45,7 @@ class PretrainSummary:
     metrics: dict[str, Any]
     seconds: float
     stopped_by: str
+    is_main: bool
 
 
 def pretrain(
@@ -72,7 +74,10 @@ def pretrain(
         ValueError: the settings do not fit the videos or the machine.
     """
     started = time.perf_counter()
+    recipe = replace(recipe, data=replace(recipe.data, catalog=recipe.data.catalog.absolute()))
     rank = read_rank()
+    if not rank.is_main:
+        progress = ignore_progress
     device = choose_device(recipe.train.device, rank)
     start_process_group(rank, device)
     try:
@@ -107,6 +112,7 @@ def pretrain(
         metrics=outcome.metrics,
         seconds=time.perf_counter() - started,
         stopped_by=outcome.stopped_by,
+        is_main=rank.is_main,
     )
 
 

@@ -42,6 +42,19 @@ class ScheduleConfig:
     decay_factor: float = 0.1
     """Of "step": what a drop multiplies the rate by."""
 
+    def __post_init__(self) -> None:
+        """Refuse times that lie in the past.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        if self.decay_every_epochs <= 0:
+            raise ValueError(
+                f"train.schedule.decay_every_epochs must be positive, got {self.decay_every_epochs}"
+            )
+        if self.warmup_epochs < 0:
+            raise ValueError(f"train.schedule.warmup_epochs must not be negative, got {self.warmup_epochs}")
+
 
 @dataclass(frozen=True)
 class TrainConfig:

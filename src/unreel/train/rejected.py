@@ -46,23 +46,26 @@ class RejectedVideos:
         self._left_out.update({item.path: item.reason for item in rejections})
         self._write()
 
+    def record(self, rejections: Iterable[Rejection]) -> None:
+        """List videos that failed, however many."""
+        new = {item.path: item.reason for item in rejections if item.path not in self._failed}
+        if new:
+            self._failed.update(new)
+            self._write()
+
     def add(self, rejections: Iterable[Rejection]) -> None:
         """List videos that failed.
 
         Raises:
             TrainingError: more than ``max_fraction`` of the videos have failed by now.
         """
-        new = {item.path: item.reason for item in rejections if item.path not in self._failed}
-        if not new:
-            return
-        self._failed.update(new)
-        self._write()
+        self.record(rejections)
         if len(self._failed) > self._max_fraction * self._num_videos:
             path, reason = next(reversed(self._failed.items()))
             raise TrainingError(
                 f"{len(self._failed)} of {self._num_videos} videos cannot be read, more than "
                 f"data.max_rejected_fraction = {self._max_fraction:g} allows; last: {path}: {reason}. All "
-                f"are listed in {self._path}. Scan the folder again (`unreel scan`), or raise the limit"
+                f"are listed in {self._path}. Scan the videos again, or start a run with a higher limit"
             )
 
     def _write(self) -> None:

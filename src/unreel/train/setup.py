@@ -11,7 +11,7 @@ import torch
 from unreel.config import config_to_dict, hash_config
 from unreel.data.catalog import Catalog
 from unreel.data.loader import TrainingBatches, build_cache, count_workers, select_videos
-from unreel.distributed import Rank, wait_for_all
+from unreel.distributed import Rank, gather_objects, wait_for_all
 from unreel.errors import TrainingError
 from unreel.methods.method import Method
 from unreel.models.batch_norm import synchronize_batch_norm
@@ -63,7 +63,9 @@ def choose_device(name: str, rank: Rank) -> torch.device:
         ValueError: there is no such device.
     """
     if name == "auto":
-        name = f"cuda:{rank.local_rank}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and torch.cuda.is_available():
+        name = f"cuda:{rank.local_rank % torch.cuda.device_count()}"  # a scheduler may show each task one GPU
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -98,8 +100,9 @@ def prepare_job(
     config = recipe.train
     catalog, too_short = select_videos(recipe.data)
     identity = _identity(recipe, catalog)
-    if rank.is_main and not is_resumed:
-        _check_is_new(run)
+    if not is_resumed:
+        _check_is_new(run, rank)
+    is_bfloat16 = _uses_bfloat16(config, device)
     batches = TrainingBatches(
         catalog,
         recipe.method.clips,
@@ -111,6 +114,8 @@ def prepare_job(
         world_size=rank.world_size,
         cache=build_cache(catalog, recipe.data, progress),
     )
+    method = _build_method(recipe, device)
+    optimizer = build_optimizer(config.optimizer, method)
     if rank.is_main and not is_resumed:
         write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
     wait_for_all()
@@ -121,14 +126,13 @@ def prepare_job(
         is_writer=rank.is_main,
     )
     rejected.leave_out(too_short)
-    method = _build_method(recipe, device)
-    optimizer = build_optimizer(config.optimizer, method)
     first_step = 0
     checkpoints = list_checkpoints(run / "checkpoints")
     if checkpoints:
         first_step = load_checkpoint(
             checkpoints[-1], method=method, optimizer=optimizer, identity=identity, device=device
         )
+    _check_agreement(first_step, identity, run)
     job = Job(
         run=run,
         recipe=recipe,
@@ -140,7 +144,7 @@ def prepare_job(
         rejected=rejected,
         rank=rank,
         device=device,
-        is_bfloat16=_uses_bfloat16(config, device),
+        is_bfloat16=is_bfloat16,
         num_workers=count_workers(recipe.data, processes_per_machine=_processes_here(rank)),
         identity=identity,
         first_step=first_step,
@@ -177,17 +181,33 @@ def _processes_here(rank: Rank) -> int:
 
 def _identity(recipe: Recipe, catalog: Catalog) -> str:
     """Hash what the weights depend on, not where files lie, how they are read or how often one reports."""
-    data = dataclasses.replace(recipe.data, catalog=Path(), num_workers=0, cache="none", cache_limit_mb=0)
+    data = dataclasses.replace(
+        recipe.data,
+        catalog=Path(),
+        num_workers=0,
+        cache="none",
+        cache_limit_mb=0,
+        max_rejected_fraction=0.0,
+    )
     train_config = dataclasses.replace(
         recipe.train, device="", log_every_steps=1, checkpoint_every_steps=1, keep_checkpoints=1
     )
     return f"{hash_config(dataclasses.replace(recipe, data=data, train=train_config))}-{catalog.hash}"
 
 
-def _check_is_new(run: Path) -> None:
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+def _check_is_new(run: Path, rank: Rank) -> None:
+    is_taken = rank.is_main and run.exists() and (not run.is_dir() or any(run.iterdir()))
+    if any(gather_objects(is_taken)):
         raise TrainingError(
-            f"{run} is not empty; give a new folder with --run, or go on: `unreel pretrain --resume {run}`"
+            f"{run} is not empty; give a new folder with --run, or `unreel pretrain --resume {run}`"
+        )
+
+
+def _check_agreement(first_step: int, identity: str, run: Path) -> None:
+    """Refuse processes that do not see the same run folder or the same catalog."""
+    if len(set(gather_objects((first_step, identity)))) > 1:
+        raise TrainingError(
+            f"the processes do not see the same {run} or the same catalog; all machines must share both"
         )
 
 

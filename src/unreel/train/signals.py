@@ -1,6 +1,7 @@
 """Leave when asked to, but between two steps."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,9 @@ class StopRequest:
 def catch_stop_signals() -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request that the block can look at."""
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # only the main thread may listen; whoever called from another one has its own ways
+        return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: FrameType | None) -> None:
