@@ -1,6 +1,9 @@
 import multiprocessing
 import os
+import re
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,3 +95,33 @@ def test_only_the_first_process_writes(shared_runs: Path) -> None:
     steps = (shared_runs / "queue" / "metrics.jsonl").read_text().splitlines()
     assert len(steps) == STEPS
     assert '"processes": 2' in (shared_runs / "queue" / "provenance.json").read_text()
+
+
+def test_the_documented_torchrun_line_trains_and_speaks_once(corpus: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
+    (words,) = re.findall(
+        r"^torchrun --nproc-per-node=8 (-m .*) --data.catalog k400.parquet", page, re.MULTILINE
+    )
+    assert words == "-m -- unreel pretrain ccl.kinetics400"
+    sizes = ["--train.steps", "2", "--train.batch-size", "4", "--train.device", "cpu", "--data.height", "18"]
+    small = ["--method.augmentation.size-px", "16", "--method.backbone.width", "0.125", "--data.width", "24"]
+    launched = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node=2",
+                "--standalone",
+                *words.split(),
+            ),
+            *("--data.catalog", str(corpus), "--run", str(tmp_path / "run"), *sizes, *small),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert launched.returncode == 0, launched.stderr
+    assert launched.stdout.count("2 of 2") == 1
+    assert '"processes": 2' in (tmp_path / "run" / "provenance.json").read_text()
