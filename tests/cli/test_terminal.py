@@ -178,6 +178,18 @@ def test_the_rate_counts_from_where_the_job_started(clock: Clock, capsys: Captur
     assert capsys.readouterr().err.splitlines()[-1] == "Training: 950/1000 steps (5.0/s, 10 s left)"
 
 
+def test_another_part_of_a_job_starts_its_own_clock(clock: Clock, capsys: Capture) -> None:
+    """Decoding into memory comes before training; its time must not slow the training's rate."""
+    with ProgressBar("Training", unit="steps") as progress:
+        progress(0, 300, "decoding into memory")
+        clock.now += 100
+        progress(300, 300, "decoding into memory")
+        progress(0, 1000, "starting")
+        clock.now += 10
+        progress(50, 1000, "")
+    assert capsys.readouterr().err.splitlines()[-1] == "Training: 50/1000 steps (5.0/s, 3 min 10 s left)"
+
+
 def test_a_long_note_stays_on_its_line(capsys: Capture) -> None:
     with ProgressBar("Scanning", unit="videos") as progress:
         progress(1, 1, "x" * 300)

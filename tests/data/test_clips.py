@@ -88,11 +88,13 @@ def test_a_rule_is_frozen() -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("frames", "stride"), [(1, 1), (4, 1), (4, 2), (3, 5)])
 def test_a_clip_that_fits_has_its_stride(policy: ShortVideo, frames: int, stride: int) -> None:
-    span = (frames - 1) * stride + 1
-    for num_frames in range(span, span + 12):
-        for rule in (RandomClips(3, frames, stride, 0, policy), UniformClips(3, frames, stride, policy)):
-            steps = np.diff(frames_of(rule, num_frames), axis=1)
-            assert (steps == stride).all()
+    fits_random, fits_uniform = (frames - 1) * stride + 1, frames * stride
+    for rule, shortest in (
+        (RandomClips(3, frames, stride, 0, policy), fits_random),
+        (UniformClips(3, frames, stride, policy), fits_uniform),
+    ):
+        for num_frames in range(shortest, shortest + 12):
+            assert (np.diff(frames_of(rule, num_frames), axis=1) == stride).all()
 
 
 def test_random_starts_reach_every_place_where_the_clip_fits_and_no_other() -> None:
@@ -253,3 +255,12 @@ def test_segments_of_a_video_with_fewer_frames_repeat() -> None:
 def test_the_whole_video_is_one_clip_of_every_nth_frame() -> None:
     assert frames_of(WholeVideo(), 5).tolist() == [[0, 1, 2, 3, 4]]
     assert frames_of(WholeVideo(frame_stride=3), 8).tolist() == [[0, 3, 6]]
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(31, 1), (32, 2), (47, 2)])
+def test_a_test_clip_keeps_its_stride_from_t_times_s_frames_on(frames: int, stride: int) -> None:
+    """CACL's test clips: 16 frames with stride 2 from 32 frames on, 16 consecutive ones below."""
+    clips = frames_of(UniformClips(count=10, num_frames=16, frame_stride=2), frames)
+    assert (np.diff(clips, axis=1) == stride).all()
+    assert clips[0, 0] == 0
+    assert clips[-1, 0] == frames - 16 * stride

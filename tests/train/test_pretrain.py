@@ -272,7 +272,8 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_videos(corpus: Path,
 def weights_after_one_step(corpus: Path, run: Path, **train: object) -> torch.Tensor:
     """Train CCL's baseline for one step of plain SGD; return all parameters."""
     recipe = shrink_recipe(ccl.ucf101_mse(), corpus, steps=1)
-    optimizer = replace(recipe.train.optimizer, lr=1e-3, momentum=0.0, weight_decay=0.0)
+    lr = train.pop("lr", 1e-3)
+    optimizer = replace(recipe.train.optimizer, lr=lr, momentum=0.0, weight_decay=0.0)
     optimizer = replace(optimizer, clip_norm=train.pop("clip_norm", 0.0))
     schedule = replace(recipe.train.schedule, name="constant", warmup_epochs=train.pop("warmup_epochs", 0.0))
     settings = {"optimizer": optimizer, "schedule": schedule, **train}
@@ -294,6 +295,14 @@ def test_schedule_clipping_and_accumulation_reach_the_weights(corpus: Path, tmp_
     # Two halves of a batch: the mean of their gradients is about that of the whole, not twice that.
     halves = weights_after_one_step(corpus, tmp_path / "halves", accumulate=2)
     assert 0.5 < (halves - start).norm() / step < 1.6
+
+
+def test_weights_that_are_not_finite_are_never_saved(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"weights are not finite after step 1 .*no checkpoint is written"
+    ):
+        weights_after_one_step(corpus, tmp_path / "run", lr=float("inf"))
+    assert not list((tmp_path / "run").glob("checkpoints/*.pt"))
 
 
 def test_every_step_shuffles_anew(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

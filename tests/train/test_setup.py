@@ -6,6 +6,7 @@ import torch
 
 from tests.train.runs import build_recipe
 from unreel.distributed import Rank
+from unreel.errors import TrainingError
 from unreel.train.setup import Job, choose_device, prepare_job
 
 ALONE = Rank()
@@ -92,3 +93,27 @@ def test_on_a_gpu_weights_lie_in_channels_last(corpus: Path, tmp_path: Path) -> 
         progress=lambda done, total, note: None,
     )
     assert job.is_bfloat16
+
+
+def test_processes_that_see_different_folders_are_refused(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def see_two(item: object) -> list[object]:
+        return [item, (99, "other")] if isinstance(item, tuple) else [item]
+
+    monkeypatch.setattr("unreel.train.setup.gather_objects", see_two)
+    with pytest.raises(TrainingError, match=r"do not see the same .* all machines must share both"):
+        prepare(corpus, tmp_path / "run")
+
+
+def test_each_process_takes_a_gpu_that_it_can_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    for name in ("auto", "cuda"):
+        assert [choose_device(name, Rank(r, 4, r)).index for r in range(4)] == [0, 1, 0, 1]
+    assert choose_device("cuda:1", Rank(0, 4, 0)).index == 1
+    assert len(taken) == 9

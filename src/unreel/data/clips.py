@@ -101,7 +101,7 @@ class UniformClips(ClipSampling):
     """Clips spread evenly over the video, for testing.
 
     The starts are ``linspace(0, F - T * S, count)``, truncated, as in the released code of CACL; a single
-    clip starts at frame 0.
+    clip starts at frame 0. A video of fewer than ``T * S`` frames counts as short (decision A18).
     """
 
     count: int = 10
@@ -123,7 +123,7 @@ class UniformClips(ClipSampling):
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Return the same clips every time."""
-        stride = _fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
+        stride = _fit_stride(num_frames, self.num_frames + 1, self.frame_stride, self.short_video, margin=1)
         last_start = max(0, num_frames - self.num_frames * stride)
         starts = _spread(last_start, self.count)
         return ClipPlan(_place(starts, num_frames, self.num_frames, stride, self.short_video))
@@ -250,11 +250,14 @@ def _check_length(num_frames: int) -> None:
         )
 
 
-def _fit_stride(video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo) -> int:
+def _fit_stride(
+    video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo, *, margin: int = 0
+) -> int:
+    """Lower the stride until the frames span no more than the video and ``margin`` frames behind it."""
     _check_length(video_frames)
     if short_video != "shrink_stride":
         return stride
-    while stride > 1 and _span(clip_frames, stride) > video_frames:
+    while stride > 1 and _span(clip_frames, stride) > video_frames + margin:
         stride -= 1
     return stride
 

@@ -59,7 +59,8 @@ class InputSpec:
         """Describe what a network saw in training.
 
         Args:
-            clips: the rule by which training chose frames; its number of clips plays no role.
+            clips: the rule by which training chose frames. Its number of clips plays no role, nor does what
+                random clips do in a short video: test clips shrink their stride there (decision A18).
             frame_size: size to which frames were decoded.
             crop_px: side of the crop that the network saw.
             mean: subtracted from every color.
@@ -78,7 +79,9 @@ class InputSpec:
         )
         if isinstance(clips, FramePerPart):
             return dataclasses.replace(spec, sampling="frame_per_part", span_frames=clips.span_frames)
-        if isinstance(clips, (RandomClips, UniformClips)):
+        if isinstance(clips, RandomClips):
+            return dataclasses.replace(spec, frame_stride=clips.frame_stride)
+        if isinstance(clips, UniformClips):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
         raise ValueError(
             f"an encoder takes clips of RandomClips, UniformClips or FramePerPart, got {type(clips).__name__}"
