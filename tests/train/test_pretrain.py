@@ -135,7 +135,8 @@ def test_how_files_are_read_may_change_on_resume_but_not_what_is_learned(
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     recipe = build_recipe(corpus)
-    resume(corpus, run, replace(recipe, data=replace(recipe.data, num_workers=1, cache="ram")))
+    data = replace(recipe.data, num_workers=1, cache="ram", max_rejected_fraction=0.5)
+    resume(corpus, run, replace(recipe, data=data))
     with pytest.raises(TrainingError, match="written with other settings"):
         resume(corpus, run, build_recipe(corpus, seed=1))
 
