@@ -1,4 +1,5 @@
 import collections
+import hashlib
 import pickle
 import warnings
 import zipfile
@@ -252,3 +253,18 @@ def test_half_is_enough_and_less_is_not(tmp_path: Path) -> None:
     torch.save(dict(weights[:49]), tmp_path / "less.pt")
     with pytest.raises(WeightsError, match="only 49% of the weights"):
         load_backbone_weights(target, tmp_path / "less.pt")
+
+
+def test_the_report_names_the_file_and_hashes_its_bytes(tmp_path: Path) -> None:
+    network = ResNet2D(depth=18, width=0.125)
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    report = load_backbone_weights(network, tmp_path)
+    assert report.file == tmp_path / "model.safetensors"
+    content = (tmp_path / "model.safetensors").read_bytes()
+    assert report.file_hash == hashlib.blake2b(content, digest_size=8).hexdigest()
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "model.safetensors").rename(tmp_path / "moved" / "a.safetensors")
+    assert load_backbone_weights(network, tmp_path / "moved" / "a.safetensors").file_hash == report.file_hash
+    network.stem.conv.weight.data[0, 0, 0, 0] += 1
+    save_file(network.state_dict(), tmp_path / "b.safetensors")
+    assert load_backbone_weights(network, tmp_path / "b.safetensors").file_hash != report.file_hash

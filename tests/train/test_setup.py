@@ -1,12 +1,20 @@
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from tests.train.runs import build_recipe
+from tests.train.runs import build_recipe, load_weights
 from unreel.distributed import Rank
-from unreel.errors import TrainingError
+from unreel.errors import TrainingError, WeightsError
+from unreel.methods.moco import MoCo
+from unreel.models.weight_matching import LoadReport
+from unreel.models.weights import load_backbone_weights
+from unreel.models.zoo import build_backbone
+from unreel.train.pretrain import pretrain
 from unreel.train.setup import Job, choose_device, prepare_job
 
 ALONE = Rank()
@@ -117,3 +125,75 @@ def test_each_process_takes_a_gpu_that_it_can_see(monkeypatch: pytest.MonkeyPatc
         assert [choose_device(name, Rank(r, 4, r)).index for r in range(4)] == [0, 1, 0, 1]
     assert choose_device("cuda:1", Rank(0, 4, 0)).index == 1
     assert len(taken) == 9
+
+
+def start_from(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MoCo start from the weights of a file."""
+
+    def load(self: MoCo) -> dict[str, LoadReport]:
+        return {"backbone": load_backbone_weights(self.backbone, path)}
+
+    monkeypatch.setattr(MoCo, "load_initial_weights", load)
+
+
+def read_parts(run: Path) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = json.loads((run / "provenance.json").read_text())["parts"]
+    return parts
+
+
+def test_initial_weights_come_from_their_file_and_the_run_folder_says_so(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(5)
+    state = build_backbone(build_recipe(corpus).method.backbone).state_dict()
+    save_file(state, tmp_path / "start.safetensors")
+    assert prepare(corpus, tmp_path / "random").initial_weights == {}
+    assert read_parts(tmp_path / "random")[0]["initial_weights"] == {}
+    monkeypatch.chdir(tmp_path)
+    start_from(Path("start.safetensors"), monkeypatch)
+    job = prepare(corpus, tmp_path / "run")
+    found = job.method.backbone.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in state.items())
+    assert read_parts(tmp_path / "run")[0]["initial_weights"] == {
+        "backbone": {
+            "file": str(tmp_path / "start.safetensors"),
+            "hash": job.initial_weights["backbone"].file_hash,
+            "share_loaded": 1.0,
+            "missing": 0,
+            "other_shape": 0,
+        }
+    }
+
+
+def test_a_resumed_run_does_not_need_the_file_it_started_from(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run = build_recipe(corpus, steps=2), tmp_path / "run"
+    save_file(build_backbone(recipe.method.backbone).state_dict(), tmp_path / "start.safetensors")
+    start_from(tmp_path / "start.safetensors", monkeypatch)
+    pretrain(recipe, run, recipe_name="x")
+    trained = load_weights(run)
+    (tmp_path / "start.safetensors").unlink()
+    job = prepare_job(
+        recipe,
+        run,
+        recipe_name="x",
+        is_resumed=True,
+        rank=ALONE,
+        device=torch.device("cpu"),
+        progress=lambda done, total, note: None,
+    )
+    assert job.first_step == 2
+    assert all(torch.equal(value, trained[name]) for name, value in job.method.state_dict().items())
+    first, second = read_parts(run)
+    assert list(first["initial_weights"]) == ["backbone"]
+    assert second["initial_weights"] == {}
+
+
+def test_a_missing_file_of_initial_weights_is_refused_and_leaves_no_folder_behind(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_from(tmp_path / "nowhere.pt", monkeypatch)
+    with pytest.raises(WeightsError, match=r"nowhere.pt: no such file"):
+        prepare(corpus, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

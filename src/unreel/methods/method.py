@@ -10,6 +10,7 @@ from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.clips import ClipSampling
 from unreel.models.backbone import Backbone
+from unreel.models.weight_matching import LoadReport
 from unreel.models.zoo import BackboneConfig
 
 
@@ -36,6 +37,20 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def backbone(self) -> Backbone:
         """The network that is exported when training ends."""
+
+    def load_initial_weights(self) -> dict[str, LoadReport]:
+        """Load the files that training starts from; called once before the first step, never when resumed.
+
+        What a file fills must be part of the method's state, so that a checkpoint holds it and a resumed run
+        does not need the file. A method that starts from random weights alone leaves this as it is.
+
+        Returns:
+            What was loaded, by the name of the part that it went to; the run folder records it.
+
+        Raises:
+            WeightsError: a file cannot be read or does not fit.
+        """
+        return {}
 
     @abstractmethod
     def make_views(self, batch: VideoBatch) -> Any:  # noqa: ANN401 (each method has its own views)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -52,6 +53,8 @@ class LoadReport:
         ignored_heads: the file's names of classifiers and projection heads beside the backbone.
         unexpected: the file's names under the prefix that are neither of the backbone nor of a head.
         outside: the file's names without the prefix, such as a momentum encoder or a queue.
+        file: where the tensors were read; None when they did not come from a file.
+        file_hash: 16 hexadecimal digits that change with any byte of the file, or "".
     """
 
     prefix: str
@@ -62,6 +65,8 @@ class LoadReport:
     ignored_heads: tuple[str, ...]
     unexpected: tuple[str, ...]
     outside: tuple[str, ...]
+    file: Path | None = None
+    file_hash: str = ""
 
     @property
     def share_loaded(self) -> float:

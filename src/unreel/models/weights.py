@@ -3,6 +3,8 @@
 A file is read without running any code from it; whatever does not fit the backbone is named.
 """
 
+import dataclasses
+import hashlib
 import pickle
 import re
 import warnings
@@ -42,9 +44,7 @@ def load_state_dict_file(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is no such file, it is damaged, holds no tensors, or would run code when read.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "model.safetensors"
+    path = _find_file(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; weights are a .safetensors or a PyTorch file")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
@@ -54,6 +54,16 @@ def load_state_dict_file(path: Path) -> dict[str, Tensor]:
         held = f"a {type(content).__name__}{keys}"
         raise WeightsError(f"{path}: holds no weights but {held}; save a state dictionary of tensors")
     return state
+
+
+def _find_file(path: Path) -> Path:
+    path = Path(path)
+    return path / "model.safetensors" if path.is_dir() else path
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
 def _read_safetensors(path: Path) -> object:
@@ -112,7 +122,8 @@ def load_backbone_weights(backbone: Backbone, path: Path) -> LoadReport:
     if report.share_loaded < 0.5:
         raise WeightsError(f"{path}: {_explain(backbone, report, state)}")
     backbone.load_state_dict(fitting, strict=False)
-    return report
+    file = _find_file(path)
+    return dataclasses.replace(report, file=file, file_hash=_hash_file(file))
 
 
 def _explain(backbone: Backbone, report: LoadReport, state: Mapping[str, Tensor]) -> str:

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,6 +18,7 @@ from unreel.errors import TrainingError
 from unreel.methods.method import Method
 from unreel.models.batch_norm import synchronize_batch_norm
 from unreel.models.memory_format import to_channels_last
+from unreel.models.weight_matching import LoadReport
 from unreel.progress import Progress
 from unreel.runs import collect_provenance, write_json
 from unreel.seeding import derive_key
@@ -37,6 +40,7 @@ class Job:
         identity: changes with any setting that matters and with the videos.
         first_step: optimiser steps done before.
         num_steps: optimiser steps at the end.
+        initial_weights: what the method took from files before the first step; empty when resumed.
     """
 
     run: Path
@@ -54,6 +58,7 @@ class Job:
     identity: str
     first_step: int
     num_steps: int
+    initial_weights: Mapping[str, LoadReport]
 
 
 def choose_device(name: str, rank: Rank) -> torch.device:
@@ -94,6 +99,7 @@ def prepare_job(
 
     Raises:
         TrainingError: the folder holds another run or cannot be resumed.
+        WeightsError: a file that training starts from cannot be read or does not fit.
         CatalogError: the videos cannot be found.
         ValueError: the settings do not fit the videos or the machine.
     """
@@ -115,6 +121,8 @@ def prepare_job(
         cache=build_cache(catalog, recipe.data, progress),
     )
     method = _build_method(recipe, device)
+    checkpoints = list_checkpoints(run / "checkpoints")
+    initial_weights = {} if checkpoints else method.load_initial_weights()
     optimizer = build_optimizer(config.optimizer, method)
     if rank.is_main and not is_resumed:
         write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
@@ -127,7 +135,6 @@ def prepare_job(
     )
     rejected.leave_out(too_short)
     first_step = 0
-    checkpoints = list_checkpoints(run / "checkpoints")
     if checkpoints:
         first_step = load_checkpoint(
             checkpoints[-1], method=method, optimizer=optimizer, identity=identity, device=device
@@ -149,6 +156,7 @@ def prepare_job(
         identity=identity,
         first_step=first_step,
         num_steps=config.steps or config.epochs * batches.batches_per_epoch,
+        initial_weights=initial_weights,
     )
     if rank.is_main:
         _record(job)
@@ -224,5 +232,17 @@ def _record(job: Job) -> None:
         "seed": job.recipe.train.seed,
         "catalog": job.catalog.hash,
         "videos": len(job.catalog),
+        "initial_weights": {name: _summarize(report) for name, report in job.initial_weights.items()},
     }
     write_json(path, {"parts": [*parts, part]})
+
+
+def _summarize(report: LoadReport) -> dict[str, Any]:
+    """Say what a file gave: enough to tell it from another, even when it has been moved."""
+    return {
+        "file": str(report.file.absolute()) if report.file else "",
+        "hash": report.file_hash,
+        "share_loaded": report.share_loaded,
+        "missing": len(report.missing),
+        "other_shape": len(report.mismatched),
+    }
