@@ -3,11 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.train.runs import build_recipe, is_same, load_weights
 from unreel.config import config_to_dict
 from unreel.errors import TrainingError
 from unreel.recipes import ccl
-from unreel.recipes.find import find_recipe, list_recipes, load_run_recipe
+from unreel.recipes.find import find_recipe, list_recipes, load_run_method, load_run_recipe
+from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
 OUTSIDE = """
@@ -82,3 +85,26 @@ def test_settings_of_another_version_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path, "ccl.gone", {})
     with pytest.raises(TrainingError, match=r"no recipe is called 'ccl.gone'"):
         load_run_recipe(tmp_path)
+
+
+def test_a_trained_method_is_read_back_with_its_newest_weights(corpus: Path, tmp_path: Path) -> None:
+    recipe = build_recipe(corpus, steps=3)
+    pretrain(recipe, tmp_path, recipe_name="moco.ucf101")
+    generator_before = torch.random.get_rng_state()
+    name, read_back, method = load_run_method(tmp_path)
+    assert torch.equal(torch.random.get_rng_state(), generator_before)
+    assert (name, read_back) == ("moco.ucf101", recipe)
+    assert not any(module.training for module in method.modules())
+    assert is_same(method.state_dict(), load_weights(tmp_path))
+    assert not is_same(method.state_dict(), recipe.method.build().state_dict())
+
+
+def test_a_run_without_a_checkpoint_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    write_run(tmp_path, "ccl.small", config_to_dict(find_recipe("ccl.small")()))
+    with pytest.raises(TrainingError, match=r"has no checkpoint yet; wait .*`unreel pretrain --resume"):
+        load_run_method(tmp_path)
+
+
+def test_a_folder_without_a_run_has_no_method(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="holds no run"):
+        load_run_method(tmp_path)

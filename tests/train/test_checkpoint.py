@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from unreel.errors import TrainingError
-from unreel.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from unreel.train.checkpoint import list_checkpoints, load_checkpoint, load_method_weights, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -100,3 +100,28 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "other.pt")
     with pytest.raises(TrainingError, match="no checkpoint of this version"):
         load_checkpoint(tmp_path / "other.pt", method=network, optimizer=optimizer, identity="a", device=CPU)
+
+
+def test_the_weights_alone_need_neither_the_optimiser_nor_the_identity(tmp_path: Path) -> None:
+    network, optimizer = build()
+    step(network, optimizer)
+    path = save_checkpoint(tmp_path, step=7, method=network, optimizer=optimizer, identity="a", keep=1)
+    twin, _ = build(seed=1)
+    assert load_method_weights(path, twin) == 7
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(network.state_dict().values(), twin.state_dict().values(), strict=True)
+    )
+
+
+def test_weights_of_another_network_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    network, optimizer = build()
+    path = save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
+    with pytest.raises(TrainingError, match=r"(?s)does not fit the network .* restore recipe.json"):
+        load_method_weights(path, nn.Linear(3, 5))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(TrainingError, match=r"is damaged"):
+        load_method_weights(path, network)
+    torch.save({"format": 0, "method": network.state_dict()}, path)
+    with pytest.raises(TrainingError, match=r"no checkpoint of this version of unreel \(format 1\)"):
+        load_method_weights(path, network)

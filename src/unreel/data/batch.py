@@ -49,7 +49,8 @@ class VideoBatch:
         frame_index_BNT: int64, which frames of the video these are.
         keys_B: int64 in [0, 2**63), a random key per row for everything that is drawn later (augmentation,
             ...); a function of seed, epoch and video alone.
-        rejections: videos that failed while the batch was read and were replaced.
+        rejections: videos that failed while the batch was read; training replaces them, a sweep leaves them
+            out.
     """
 
     frames_BNTHWC: Tensor

@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 from unreel.data.cache import FrameCache
 from unreel.data.catalog import Catalog
+from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import ClipSampling
 from unreel.data.decode import ClipDecoder, FrameSize
-from unreel.errors import CatalogError, VideoError
+from unreel.errors import CatalogError
 from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
-from unreel.seeding import build_generator, derive_key
+from unreel.seeding import build_generator
 
 # B batch, N clips, T frames, H W pixels
 
@@ -137,14 +138,12 @@ class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
                 f"{num_parts} parts; make it a multiple of {num_parts * world_size}"
             )
         self._catalog = catalog
-        self._clips = clips
         self._seed = seed
         self._batch_size = batch_size
         self._num_parts = num_parts
         self._share = batch_size // (num_parts * world_size)
         self._rank, self._world_size = rank, world_size
-        self._cache = cache
-        self._decoder = ClipDecoder(config.frame_size, time_limit_sec=config.decode_time_limit_sec)
+        self._reader = ClipReader(catalog, clips, build_decoder(config), seed=seed, cache=cache)
         self.batches_per_epoch = len(catalog) // batch_size
 
     def __getitem__(self, number: int) -> VideoBatch | UnreadableBatch:
@@ -157,18 +156,17 @@ class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
         order = _epoch_order(self._seed, epoch, len(self._catalog))
         members = order[place * self._batch_size : (place + 1) * self._batch_size]
         rejections: list[Rejection] = []
-        rows: list[int] = []
-        clips: list[NDArray[np.uint8]] = []
-        plans: list[NDArray[np.int64]] = []
+        videos: list[ReadVideo] = []
         first_slot = (part * self._world_size + self._rank) * self._share
         for slot in range(first_slot, first_slot + self._share):
             for row in self._candidates(members, slot, batch):
-                read = None if row in rows else self._read(row, epoch, rejections)
-                if read is not None:
-                    rows.append(row)
-                    clips.append(read[0])
-                    plans.append(read[1])
+                if any(video.row == row for video in videos):
+                    continue
+                read = self._reader.read(row, epoch)
+                if isinstance(read, ReadVideo):
+                    videos.append(read)
                     break
+                rejections.append(read)
             else:
                 reason = (
                     f"batch {batch} cannot be filled: {len(rejections)} of its videos and their substitutes "
@@ -176,8 +174,7 @@ class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
                     f"{rejections[-1].reason}. Scan the videos again, or lower train.batch_size"
                 )
                 return UnreadableBatch(reason, tuple(rejections))
-        keys = [derive_key(self._seed, "augment", epoch, self._catalog.video(row).id) for row in rows]
-        return _collate(rows, clips, plans, keys, tuple(rejections))
+        return collate_videos(videos, rejections)
 
     def _candidates(self, members: NDArray[np.int64], slot: int, batch: int) -> Iterator[int]:
         """Yield the slot's video, then its substitutes.
@@ -194,49 +191,15 @@ class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
         if self._share == self._batch_size:
             yield from (int(row) for row in shuffled if row not in own)
 
-    def _read(
-        self, row: int, epoch: int, rejections: list[Rejection]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
-        video = self._catalog.video(row)
-        plan = self._clips.sample(video.frames, build_generator(self._seed, "clips", epoch, video.id))
-        try:
-            if self._cache is not None:
-                return self._cache.decode(video.path, plan.frames_NT), plan.frames_NT
-            return self._decoder.decode(video.path, video.index, plan.frames_NT), plan.frames_NT
-        except VideoError as error:
-            where = "" if error.frame_index is None else f" (frame {error.frame_index})"
-            rejections.append(Rejection(str(video.path), error.reason + where))
-            return None
-
 
 @lru_cache(maxsize=2)
 def _epoch_order(seed: int, epoch: int, num_videos: int) -> NDArray[np.int64]:
     return build_generator(seed, "order", epoch).permutation(num_videos)
 
 
-def _collate(
-    rows: list[int],
-    clips: list[NDArray[np.uint8]],
-    plans: list[NDArray[np.int64]],
-    keys: list[int],
-    rejections: tuple[Rejection, ...],
-) -> VideoBatch:
-    sizes = np.array([clip.shape[2:4] for clip in clips], dtype=np.int64)
-    height, width = sizes.max(axis=0)
-    if (sizes == sizes[0]).all():
-        frames = torch.from_numpy(np.stack(clips))
-    else:
-        frames = torch.zeros((len(clips), *clips[0].shape[:2], int(height), int(width), 3), dtype=torch.uint8)
-        for target, clip in zip(frames, clips, strict=True):
-            target[:, :, : clip.shape[2], : clip.shape[3]] = torch.from_numpy(clip)
-    return VideoBatch(
-        frames_BNTHWC=frames,
-        sizes_B2=torch.from_numpy(sizes),
-        video_index_B=torch.tensor(rows),
-        frame_index_BNT=torch.from_numpy(np.stack(plans)),
-        keys_B=torch.tensor(keys),
-        rejections=rejections,
-    )
+def build_decoder(config: DataConfig) -> ClipDecoder:
+    """Build what reads videos as the configuration asks for."""
+    return ClipDecoder(config.frame_size, time_limit_sec=config.decode_time_limit_sec)
 
 
 def build_cache(
@@ -260,14 +223,22 @@ def build_cache(
 
 
 def build_loader(
-    batches: TrainingBatches,
+    batches: Dataset[VideoBatch | UnreadableBatch],
     *,
     first: int,
     last: int,
     num_workers: int,
     is_pinned: bool,
 ) -> DataLoader[VideoBatch | UnreadableBatch]:
-    """Read the parts ``first`` to ``last - 1`` ahead of their use; each worker decodes with one thread."""
+    """Read the parts ``first`` to ``last - 1`` ahead of their use; each worker decodes with one thread.
+
+    Args:
+        batches: `TrainingBatches`, or anything else that maps the number of a part to the part.
+        first: number of the first part.
+        last: number behind that of the last part.
+        num_workers: processes that decode; 0 decodes in this one.
+        is_pinned: whether pictures go to page-locked memory.
+    """
     return DataLoader(
         batches,
         batch_size=None,

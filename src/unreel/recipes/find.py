@@ -7,9 +7,13 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
+
 import unreel.recipes
 from unreel.config import config_from_dict
 from unreel.errors import TrainingError
+from unreel.methods.method import Method
+from unreel.train.checkpoint import list_checkpoints, load_method_weights
 from unreel.train.pretrain import read_run_recipe
 from unreel.train.recipe import Recipe
 
@@ -56,6 +60,28 @@ def load_run_recipe(run: Path) -> tuple[str, Recipe]:
         return name, config_from_dict(find_recipe(name)(), settings)
     except ValueError as error:
         raise TrainingError(f"{run}/recipe.json does not fit this version of unreel: {error}") from error
+
+
+def load_run_method(run: Path) -> tuple[str, Recipe, Method]:
+    """Return the name, the configuration and the trained method of a run, from its folder alone.
+
+    The method has the weights of the newest checkpoint, those of heads and momentum encoders included, is in
+    evaluation mode and lies on the CPU. torch's global generator is left as it was.
+
+    Raises:
+        TrainingError: the folder holds no run, the run has no checkpoint yet, or the two do not fit.
+    """
+    name, recipe = load_run_recipe(run)
+    checkpoints = list_checkpoints(run / "checkpoints")
+    if not checkpoints:
+        raise TrainingError(
+            f"{run} has no checkpoint yet; wait until the run has written one, or go on with it: "
+            f"`unreel pretrain --resume {run}`"
+        )
+    with torch.random.fork_rng(devices=[]):
+        method = recipe.method.build()
+    load_method_weights(checkpoints[-1], method)
+    return name, recipe, method.eval()
 
 
 def _find_outside(name: str) -> Callable[[], Recipe]:

@@ -68,14 +68,7 @@ def load_checkpoint(
     Raises:
         TrainingError: the file is damaged, of another format, or of a run with other settings or videos.
     """
-    try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise TrainingError(
-            f"{path} is damaged ({error}); delete it, and the run resumes from the checkpoint before it"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise TrainingError(f"{path} is no checkpoint of this version of unreel (format {_FORMAT})")
+    content = _read_content(path, device)
     if content["identity"] != identity:
         raise TrainingError(
             f"{path} was written with other settings or other videos than recipe.json and the catalog hold "
@@ -84,3 +77,36 @@ def load_checkpoint(
     method.load_state_dict(content["method"])
     optimizer.load_state_dict(content["optimizer"])
     return int(content["step"])
+
+
+def load_method_weights(path: Path, method: nn.Module) -> int:
+    """Restore the method alone, to measure it, and return the number of steps done. No code is run.
+
+    Args:
+        path: the checkpoint.
+        method: built from the recipe of the run, on the CPU.
+
+    Raises:
+        TrainingError: the file is damaged, of another format, or of another network.
+    """
+    content = _read_content(path, torch.device("cpu"))
+    try:
+        method.load_state_dict(content["method"])
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{path} does not fit the network that recipe.json describes ({error}); restore recipe.json, and "
+            "use the version of unreel, and of a recipe of your own, that the run was trained with"
+        ) from error
+    return int(content["step"])
+
+
+def _read_content(path: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise TrainingError(
+            f"{path} is damaged ({error}); delete it, and the run resumes from the checkpoint before it"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise TrainingError(f"{path} is no checkpoint of this version of unreel (format {_FORMAT})")
+    return content

@@ -1,0 +1,104 @@
+"""From a row of a catalog to decoded clips, and from clips to a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unreel.data.batch import Rejection, VideoBatch
+from unreel.data.cache import FrameCache
+from unreel.data.catalog import Catalog
+from unreel.data.clips import ClipSampling
+from unreel.data.decode import ClipDecoder
+from unreel.errors import VideoError
+from unreel.seeding import build_generator, derive_key
+
+# B videos, N clips, T frames, H W pixels, C channels
+
+
+@dataclass(frozen=True)
+class ReadVideo:
+    """The clips of one video.
+
+    Attributes:
+        row: of the catalog.
+        frames_NTHWC: uint8 RGB.
+        frame_index_NT: which frames of the video these are.
+        key: for everything that is drawn later.
+    """
+
+    row: int
+    frames_NTHWC: NDArray[np.uint8]
+    frame_index_NT: NDArray[np.int64]
+    key: int
+
+
+class ClipReader:
+    """Reads the clips of a video; which ones is a function of seed, pass and video.
+
+    Args:
+        catalog: the videos.
+        clips: which frames of each.
+        decoder: how they are read.
+        seed: of the run.
+        cache: decoded frames, if they are in memory.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        clips: ClipSampling,
+        decoder: ClipDecoder,
+        *,
+        seed: int,
+        cache: FrameCache | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._clips = clips
+        self._decoder = decoder
+        self._seed = seed
+        self._cache = cache
+
+    def read(self, row: int, epoch: int) -> ReadVideo | Rejection:
+        """Read the video of a row as the pass ``epoch`` over the catalog sees it, or say why it cannot be."""
+        video = self._catalog.video(row)
+        plan = self._clips.sample(video.frames, build_generator(self._seed, "clips", epoch, video.id))
+        try:
+            if self._cache is not None:
+                frames_NTHWC = self._cache.decode(video.path, plan.frames_NT)
+            else:
+                frames_NTHWC = self._decoder.decode(video.path, video.index, plan.frames_NT)
+        except VideoError as error:
+            where = "" if error.frame_index is None else f" (frame {error.frame_index})"
+            return Rejection(str(video.path), error.reason + where)
+        return ReadVideo(
+            row, frames_NTHWC, plan.frames_NT, derive_key(self._seed, "augment", epoch, video.id)
+        )
+
+
+def collate_videos(videos: Sequence[ReadVideo], rejections: Sequence[Rejection] = ()) -> VideoBatch:
+    """Make one batch of some videos; the smaller ones are padded with zeros below and on the right.
+
+    Args:
+        videos: one or more, with as many clips and frames each.
+        rejections: videos that failed on the way.
+    """
+    clips = [video.frames_NTHWC for video in videos]
+    sizes_B2 = np.array([clip.shape[2:4] for clip in clips], dtype=np.int64)
+    if (sizes_B2 == sizes_B2[0]).all():
+        frames = torch.from_numpy(np.stack(clips))
+    else:
+        height, width = map(int, sizes_B2.max(axis=0))
+        frames = torch.zeros((len(clips), *clips[0].shape[:2], height, width, 3), dtype=torch.uint8)
+        for target, clip in zip(frames, clips, strict=True):
+            target[:, :, : clip.shape[2], : clip.shape[3]] = torch.from_numpy(clip)
+    return VideoBatch(
+        frames_BNTHWC=frames,
+        sizes_B2=torch.from_numpy(sizes_B2),
+        video_index_B=torch.tensor([video.row for video in videos]),
+        frame_index_BNT=torch.from_numpy(np.stack([video.frame_index_NT for video in videos])),
+        keys_B=torch.tensor([video.key for video in videos]),
+        rejections=tuple(rejections),
+    )

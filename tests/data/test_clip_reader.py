@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unreel.data.batch import Rejection
+from unreel.data.cache import FrameCache
+from unreel.data.catalog import Catalog
+from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
+from unreel.data.clips import RandomClips
+from unreel.data.decode import ClipDecoder, FrameSize
+from unreel.errors import VideoError
+
+CLIPS = RandomClips(count=2, num_frames=4, frame_stride=2)
+SIZE = FrameSize(12, 16)
+
+
+def build_reader(corpus: Path, *, seed: int = 0, is_cached: bool = False) -> ClipReader:
+    catalog = Catalog.load(corpus)
+    cache = FrameCache(catalog, SIZE, limit_mb=64, num_threads=1, time_limit_sec=5) if is_cached else None
+    return ClipReader(catalog, CLIPS, ClipDecoder(SIZE), seed=seed, cache=cache)
+
+
+def read(reader: ClipReader, row: int, epoch: int = 0) -> ReadVideo:
+    video = reader.read(row, epoch)
+    assert isinstance(video, ReadVideo)
+    return video
+
+
+def test_what_is_read_is_what_the_plan_names(corpus: Path) -> None:
+    video = read(build_reader(corpus), 3)
+    whole = ClipDecoder(SIZE).decode_all(Catalog.load(corpus).video(3).path)
+    assert video.row == 3
+    assert np.array_equal(video.frames_NTHWC, whole[video.frame_index_NT])
+
+
+def test_the_cache_changes_nothing(corpus: Path) -> None:
+    from_file, from_memory = read(build_reader(corpus), 5), read(build_reader(corpus, is_cached=True), 5)
+    assert np.array_equal(from_file.frames_NTHWC, from_memory.frames_NTHWC)
+    assert from_file.key == from_memory.key
+
+
+def test_frames_and_key_depend_on_seed_pass_and_video(corpus: Path) -> None:
+    reader = build_reader(corpus)
+    video = read(reader, 2)
+    others = [read(reader, 2, epoch=1), read(reader, 3), read(build_reader(corpus, seed=1), 2)]
+    assert len({video.key, *(other.key for other in others)}) == 4
+    assert any(not np.array_equal(video.frame_index_NT, other.frame_index_NT) for other in others)
+    again = read(build_reader(corpus), 2)
+    assert (again.key, again.frame_index_NT.tolist()) == (video.key, video.frame_index_NT.tolist())
+
+
+@pytest.mark.parametrize(("frame", "reason"), [(None, "noise"), (7, "noise (frame 7)")])
+def test_a_failure_is_a_result_that_names_the_frame(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, frame: int | None, reason: str
+) -> None:
+    def fail(*_: object) -> object:
+        raise VideoError("x.mp4", "noise", frame_index=frame)
+
+    monkeypatch.setattr(ClipDecoder, "decode", fail)
+    path = str(Catalog.load(corpus).video(0).path)
+    assert build_reader(corpus).read(0, 0) == Rejection(path, reason)
+
+
+def make_video(row: int, height: int, width: int) -> ReadVideo:
+    frames = np.full((1, 2, height, width, 3), 10 * row, dtype=np.uint8)
+    return ReadVideo(row, frames, np.array([[row, row + 1]]), key=100 + row)
+
+
+def test_a_batch_keeps_the_order_and_pads_below_and_on_the_right() -> None:
+    batch = collate_videos([make_video(4, 3, 5), make_video(2, 4, 2)], [Rejection("a.mp4", "cut short")])
+    assert batch.frames_BNTHWC.shape == (2, 1, 2, 4, 5, 3)
+    assert batch.frames_BNTHWC[0, :, :, :3].eq(40).all()
+    assert batch.frames_BNTHWC[0, :, :, 3:].eq(0).all()
+    assert batch.frames_BNTHWC[1, ..., :2, :].eq(20).all()
+    assert batch.frames_BNTHWC[1, ..., 2:, :].eq(0).all()
+    assert batch.sizes_B2.tolist() == [[3, 5], [4, 2]]
+    assert batch.video_index_B.tolist() == [4, 2]
+    assert batch.frame_index_BNT.tolist() == [[[4, 5]], [[2, 3]]]
+    assert batch.keys_B.tolist() == [104, 102]
+    assert batch.rejections == (Rejection("a.mp4", "cut short"),)
+
+
+def test_videos_of_one_size_are_not_padded() -> None:
+    batch = collate_videos([make_video(1, 3, 5), make_video(2, 3, 5)])
+    assert batch.frames_BNTHWC.dtype == torch.uint8
+    assert batch.frames_BNTHWC.unique().tolist() == [10, 20]
+    assert batch.rejections == ()
