@@ -72,6 +72,15 @@ def test_frames_and_precision_are_passed_on(files: FeatureFiles, tmp_path: Path)
     assert (table.info.pooling, table.info.precision, len(table)) == ("frame", "bfloat16", 24)
 
 
+def test_a_pooling_is_kept_in_the_command_that_makes_the_yardstick(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    assert extract(files, tmp_path / "f.parquet", "--pooling", "frame") == 0
+    assert "--pooling frame --baseline untrained" in capsys.readouterr().out
+    assert extract(files, tmp_path / "f.parquet", "--pooling", "average") == 0
+    assert "--pooling" not in capsys.readouterr().out
+
+
 def test_rejected_videos_are_announced_and_too_many_fail_the_command(
     files: FeatureFiles, corpus: Path, tmp_path: Path, capsys: Capture
 ) -> None:
@@ -111,6 +120,7 @@ def test_a_resumed_extraction_says_so(
         (["--device", "gpu"], 2, "device 'gpu' cannot be used"),
         (["--clips-per-video", "0"], 2, "clips_per_video must be at least 1"),
         (["--pooling", "max"], 2, "max"),
+        (["--pooling", "conv5_max"], 2, "is 1 x 1; use pooling average"),
         (["--unknown"], 2, "unknown"),
     ],
 )

@@ -165,7 +165,7 @@ def test_saving_takes_the_weights_as_they_are_now(tmp_path: Path) -> None:
 
 
 def test_an_unknown_pooling_is_refused() -> None:
-    with pytest.raises(ValueError, match="pooling must be one of average, frame, got 'max'"):
+    with pytest.raises(ValueError, match="pooling must be one of average, frame, conv5_max, got 'max'"):
         build_encoder().embed_clips(random_clips(1), ["max"])  # type: ignore[list-item]
 
 

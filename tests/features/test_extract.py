@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.features.tiny import SPEC, build_encoder, build_frame_encoder
 from unreel.data.catalog import Catalog
+from unreel.data.decode import ClipDecoder
 from unreel.errors import CatalogError, FeaturesError
 from unreel.features.encoder import Encoder
-from unreel.features.extract import extract_features
+from unreel.features.encoder_files import EncoderConfig
+from unreel.features.extract import count_numbers, extract_features
 from unreel.features.pixels import PixelBaseline
 from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
@@ -87,6 +90,53 @@ def test_frame_features_have_a_row_per_frame(catalog: Catalog, tmp_path: Path) -
     assert table.info.pooling == "frame"
 
 
+def build_map_encoder() -> Encoder:
+    """CCL's network with larger crops: 24 pixels, halved four times, leave a map of 2 x 2 positions."""
+    config = build_frame_encoder().config
+    return Encoder.untrained(EncoderConfig(config.backbone, replace(config.input, crop_px=24)))
+
+
+def test_max_pooled_maps_are_as_long_as_they_are(catalog: Catalog, tmp_path: Path) -> None:
+    encoder = build_map_encoder()
+    out = tmp_path / "f.parquet"
+    summary = extract_features(encoder, catalog, out, pooling="conv5_max", read=READ)
+    # The map of 2 x 2 positions is halved once more: 4 moments of one position.
+    assert summary.dimension == 4 * encoder.num_features == count_numbers(encoder, "conv5_max")
+    table = FeatureTable.load(out)
+    assert (table.info.pooling, table.info.dimension) == ("conv5_max", summary.dimension)
+    assert table.vectors.shape == (24, summary.dimension)
+    video = catalog.video(3)
+    frames = encoder.spec.build_sampling(2).sample(video.frames, np.random.default_rng()).frames_NT
+    clips = ClipDecoder(encoder.spec.frame_size).decode(video.path, video.index, frames)
+    expected = encoder.embed_clips(torch.from_numpy(clips), ["conv5_max"])["conv5_max"][:, 0]
+    np.testing.assert_allclose(table.vectors[6:8], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_parts_of_another_pooling_are_refused(catalog: Catalog, tmp_path: Path) -> None:
+    encoder, out = build_map_encoder(), tmp_path / "f.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(encoder, catalog, out, read=READ, progress=StopAfter(6))
+    with pytest.raises(FeaturesError, match=r"other settings .*pooling: 'conv5_max', not 'average'"):
+        extract_features(encoder, catalog, out, pooling="conv5_max", read=READ)
+
+
+def test_a_pooling_that_does_not_suit_is_refused_before_a_file_is_read(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    told = StopAfter(0)
+    for embedder, message in (
+        (build_encoder(), "is 1 x 1; use pooling average"),
+        (PixelBaseline(SPEC), "pixel baseline compares whole clips; use pooling average"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            extract_features(
+                embedder, catalog, tmp_path / "f.parquet", pooling="conv5_max", read=READ, progress=told
+            )
+    assert told.told == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_an_interrupted_extraction_goes_on_and_ends_in_the_same_bytes(
     catalog: Catalog, encoder: Encoder, tmp_path: Path
@@ -114,8 +164,9 @@ import os, signal
 from pathlib import Path
 from tests.features.tiny import build_encoder
 from unreel.data.catalog import Catalog
+from unreel.data.decode import ClipDecoder
 from unreel.features import parts
-from unreel.features.extract import extract_features
+from unreel.features.extract import count_numbers, extract_features
 from unreel.features.reading import ReadConfig
 parts._VIDEOS_PER_PART = 4
 def kill(done, total, note):

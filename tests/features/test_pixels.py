@@ -56,7 +56,8 @@ def test_the_hash_follows_the_specification() -> None:
 
 def test_frames_are_not_offered() -> None:
     clips = torch.zeros((1, 4, 24, 32, 3), dtype=torch.uint8)
-    with pytest.raises(ValueError, match="use pooling average"):
-        PixelBaseline(SPEC).embed_clips(clips, ["frame"])
-    with pytest.raises(ValueError, match="one of average, frame"):
+    for pooling in ("frame", "conv5_max"):
+        with pytest.raises(ValueError, match=rf"compares whole clips; use pooling average, not .'{pooling}'"):
+            PixelBaseline(SPEC).embed_clips(clips, [pooling])
+    with pytest.raises(ValueError, match="one of average, frame, conv5_max"):
         PixelBaseline(SPEC).embed_clips(clips, ["max"])  # type: ignore[list-item]

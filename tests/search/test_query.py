@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.sample_videos import write_video
 from unreel.errors import FeaturesError, VideoError
 from unreel.features.encoder import Encoder
+from unreel.features.encoder_files import EncoderConfig
 from unreel.features.extract import extract_features
 from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
@@ -84,6 +86,20 @@ def test_a_table_of_frames_is_searched_too(catalog: Catalog, tmp_path: Path) -> 
     table = FeatureTable.load(out)
     assert embed_file(catalog.video(2).path, encoder, table).shape == (8, encoder.num_features)
     assert search_videos(catalog.video(2).path, encoder, table, top_k=1)[0].video_id == catalog.video(2).id
+
+
+def test_a_table_of_max_pooled_maps_is_searched_too(catalog: Catalog, tmp_path: Path) -> None:
+    config = build_frame_encoder().config
+    spec = dataclasses.replace(config.input, crop_px=24)
+    encoder = Encoder.untrained(EncoderConfig(config.backbone, spec))
+    out = tmp_path / "maps.parquet"
+    read = ReadConfig(clips_per_video=2, num_workers=0)
+    extract_features(encoder, catalog, out, pooling="conv5_max", read=read)
+    table = FeatureTable.load(out)
+    video = catalog.video(2)
+    assert embed_file(video.path, encoder, table).shape == (2, 4 * encoder.num_features)
+    hits = search_videos(video.path, encoder, table, top_k=1)
+    assert (hits[0].video_id, hits[0].score) == (video.id, pytest.approx(1.0, abs=1e-5))
 
 
 def test_a_query_of_another_size_and_length_is_welcome(

@@ -45,7 +45,8 @@ class Arguments:
     clips_per_video: int = 10
     """Clips spread evenly over each video."""
     pooling: Pooling = "average"
-    """`average` gives one vector per clip, `frame` one per time position of it."""
+    """`average` gives one vector per clip, `frame` one per time position of it, `conv5_max` one long vector
+    per clip: the last map at half its height and width, by which CACL retrieves."""
     device: str = "auto"
     """Where the network runs: auto, cpu, cuda, cuda:1, ..."""
     precision: Precision = "float32"
@@ -118,8 +119,9 @@ def _report(summary: ExtractSummary, embedder: ClipEmbedder, arguments: Argument
     next_steps = [f"unreel evaluate retrieval --features {summary.out} --out retrieval.json"]
     if arguments.baseline == "none":
         next_steps.append(f"unreel search VIDEO --encoder {arguments.encoder} --features {summary.out}")
+        pooling = "" if arguments.pooling == "average" else f"--pooling {arguments.pooling} "
         next_steps.append(
-            f"unreel extract --encoder {arguments.encoder} --catalog {arguments.catalog} "
+            f"unreel extract --encoder {arguments.encoder} --catalog {arguments.catalog} {pooling}"
             "--baseline untrained --out untrained.parquet    # to compare with"
         )
     print_summary(f"Features {summary.out}", rows, next_steps=next_steps)

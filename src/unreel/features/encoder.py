@@ -58,7 +58,7 @@ class Encoder:
 
     @property
     def num_features(self) -> int:
-        """D, length of a vector."""
+        """D, length of a vector of pooling "average" or "frame"."""
         return self.backbone.num_features
 
     @cached_property
@@ -122,12 +122,12 @@ class Encoder:
             poolings: forms of the features; all come from the same pass.
 
         Returns:
-            One array of shape (B, R, D) per pooling, the clips of all tensors in order. R is 1 for
-            "average", the number of time positions for "frame".
+            One array of shape (B, R, D) per pooling, the clips of all tensors in order; R and D are those
+            of `pool_features`.
 
         Raises:
             ValueError: the backbone is in training mode, in which a clip's features depend on its
-                neighbours, or a pooling is unknown.
+                neighbours, or a pooling is unknown or does not suit the network.
         """
         check_poolings(poolings)
         if self.backbone.training:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from unreel.data.catalog import Catalog
 from unreel.errors import FeaturesError
 from unreel.features.parts import PartFiles
@@ -79,7 +81,7 @@ def extract_features(
         CatalogError: the catalog has no such split.
         FeaturesError: there are parts of other settings, or too many videos fail (known only after all
             were tried).
-        ValueError: a setting is out of range.
+        ValueError: a setting is out of range, or the pooling does not suit the embedder.
     """
     started = time.monotonic()
     check_poolings([pooling])
@@ -93,7 +95,7 @@ def extract_features(
         encoder_hash=embedder.hash,
         encoder=embedder.name,
         pooling=pooling,
-        dimension=embedder.num_features,
+        dimension=count_numbers(embedder, pooling),
         clips_per_video=read.clips_per_video,
         batch_size=read.batch_size,
         precision=embedder.precision,
@@ -108,6 +110,17 @@ def extract_features(
     reused = len(videos) - sum(len(parts.rows(part)) for part in missing)
     _embed_parts(embedder, videos, parts, missing, pooling=pooling, read=read, progress=progress)
     return _finish(parts, videos, max_rejected_fraction, reused, started)
+
+
+def count_numbers(embedder: ClipEmbedder, pooling: Pooling) -> int:
+    """Return the length of a vector, found by embedding one black clip.
+
+    Raises:
+        ValueError: the pooling does not suit the embedder.
+    """
+    side = embedder.spec.crop_px
+    clip_BTHWC = torch.zeros((1, embedder.spec.num_frames, side, side, 3), dtype=torch.uint8)
+    return int(embedder.embed_clips(clip_BTHWC, [pooling])[pooling].shape[-1])
 
 
 def _embed_parts(

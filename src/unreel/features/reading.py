@@ -41,7 +41,7 @@ class ClipEmbedder(Protocol):
 
     @property
     def num_features(self) -> int:
-        """D, length of a vector."""
+        """D, length of a vector of pooling "average" or "frame"."""
 
     @property
     def device(self) -> torch.device:
