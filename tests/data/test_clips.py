@@ -9,6 +9,7 @@ import pytest
 from unreel.data.clips import (
     ClipSampling,
     FramePerPart,
+    GridFrames,
     RandomClips,
     SegmentFrames,
     ShortVideo,
@@ -36,6 +37,7 @@ def all_rules() -> list[ClipSampling]:
         rules.append(FramePerPart(count=3, num_frames=frames, span_frames=span, jitter=jitter))
     rules += [SegmentFrames(segments, jitter) for segments in (1, 2, 3, 8) for jitter in (True, False)]
     rules += [WholeVideo(stride) for stride in (1, 2, 5)]
+    rules += [GridFrames(count, every) for count in (1, 3) for every in (1, 4, 50)]
     return rules
 
 
@@ -73,6 +75,8 @@ def test_a_video_without_frames_is_refused(rule: ClipSampling) -> None:
         (FramePerPart, {"num_frames": 0}, "num_frames must be at least 1, got 0"),
         (SegmentFrames, {"num_segments": 0}, "num_segments must be at least 1, got 0"),
         (WholeVideo, {"frame_stride": 0}, "frame_stride must be at least 1, got 0"),
+        (GridFrames, {"count": 0}, "count must be at least 1, got 0"),
+        (GridFrames, {"every": 0}, "every must be at least 1, got 0"),
     ],
 )
 def test_impossible_settings_are_refused(rule: type, fields: dict[str, int], message: str) -> None:
@@ -264,3 +268,22 @@ def test_a_test_clip_keeps_its_stride_from_t_times_s_frames_on(frames: int, stri
     assert (np.diff(clips, axis=1) == stride).all()
     assert clips[0, 0] == 0
     assert clips[-1, 0] == frames - 16 * stride
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "expected"),
+    [(1, {0}), (10, {0}), (11, {0, 10}), (40, {0, 10, 20, 30}), (41, {0, 10, 20, 30, 40})],
+)
+def test_grid_frames_are_those_that_extracting_every_tenth_frame_gives(
+    num_frames: int, expected: set[int]
+) -> None:
+    frames = frames_of(GridFrames(count=300, every=10), num_frames)
+    assert frames.shape == (300, 1)
+    assert set(frames[:, 0]) == expected == set(range(0, num_frames, 10))
+
+
+def test_grid_frames_are_drawn_uniformly() -> None:
+    counts = np.bincount(frames_of(GridFrames(count=20_000, every=7), 64)[:, 0] // 7, minlength=10)
+    # Ten frames 0, 7, ..., 63; chi-square with 9 degrees of freedom exceeds 27.9 once in a thousand.
+    assert len(counts) == 10
+    assert ((counts - 2000) ** 2 / 2000).sum() < 27.9

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unreel.data.clips import FramePerPart, RandomClips, SegmentFrames, UniformClips, WholeVideo
+from unreel.data.clips import FramePerPart, GridFrames, RandomClips, SegmentFrames, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
 from unreel.features.input_spec import InputSpec
 
@@ -59,3 +59,10 @@ def test_colors_need_three_numbers_and_a_spread(change: dict[str, tuple[float, .
 def test_no_clip_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="clips_per_video must be at least 1, got 0"):
         InputSpec().build_sampling(0)
+
+
+def test_frames_of_a_grid_become_frames_spread_over_the_whole_video() -> None:
+    spec = InputSpec.from_training(GridFrames(count=1, every=10), FrameSize(256, 0), 224)
+    assert (spec.sampling, spec.num_frames, spec.frame_stride) == ("clip", 1, 1)
+    # linspace(0, 40, 5): from the first frame to the last.
+    assert spec.build_sampling(5).sample(41, ANY).frames_NT.tolist() == [[0], [10], [20], [30], [40]]

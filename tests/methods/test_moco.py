@@ -1,12 +1,13 @@
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 
 from tests.methods.batches import make_batch
 from unreel.augment.compose import ClipAugmentation
-from unreel.data.clips import RandomClips
+from unreel.data.clips import FramePerPart, GridFrames, RandomClips
 from unreel.losses.contrastive import info_nce
 from unreel.methods.moco import MoCo
 from unreel.models.c3d import C3DConfig
@@ -136,6 +137,69 @@ def test_a_video_that_comes_round_again_is_not_its_own_negative(exclude: bool, i
     assert (method(one).loss.item() == 0.0) is is_lower
 
 
+def test_frames_as_instances_are_told_apart_within_a_video() -> None:
+    """Owners of (video 5, frame 30), (5, 40), (5, 30) and (6, 30): the first and the third are the same."""
+    method = build(replace(CONFIG, clips=GridFrames(count=1), instance="frame"))
+    batch = replace(
+        make_batch(frames=1),
+        video_index_B=torch.tensor([5, 5, 5, 6]),
+        frame_index_BNT=torch.tensor([30, 40, 30, 30]).view(4, 1, 1),
+    )
+    owners = method.make_views(batch).owners_B
+    assert owners.dtype == torch.int64
+    is_same = owners[:, None] == owners[None, :]
+    assert is_same.tolist() == [
+        [True, False, True, False],
+        [False, True, False, False],
+        [True, False, True, False],
+        [False, False, False, True],
+    ]
+    videos = build(replace(CONFIG, clips=GridFrames(count=1))).make_views(batch).owners_B
+    assert videos.tolist() == [5, 5, 5, 6]
+
+
+def test_no_two_frames_of_a_large_corpus_share_an_owner() -> None:
+    # The last frame that a 32-bit number can tell, in one video, and the first frame of the next video.
+    method = build(replace(CONFIG, instance="frame"))
+    batch = replace(
+        make_batch(),
+        video_index_B=torch.tensor([0, 1, 99_999_999, 100_000_000]),
+        frame_index_BNT=torch.tensor([2**32 - 1, 0, 2**32 - 1, 0]).view(4, 1, 1).expand(4, 1, 4),
+    )
+    owners = method.make_views(batch).owners_B.tolist()
+    assert owners == [2**32 - 1, 2**32, 99_999_999 * 2**32 + 2**32 - 1, 100_000_000 * 2**32]
+
+
+@pytest.mark.parametrize(("instance", "is_own"), [("video", True), ("frame", False)])
+def test_another_frame_of_the_video_is_a_negative_only_where_frames_are_instances(
+    instance: Literal["video", "frame"], is_own: bool
+) -> None:
+    method = build(replace(CONFIG, queue_length=4, instance=instance, shuffle_bn_group=0)).train()
+    batch = replace(make_batch(), video_index_B=torch.zeros(4, dtype=torch.long))
+    later = replace(batch, frame_index_BNT=batch.frame_index_BNT + 10)
+    method(method.make_views(batch))
+    method.after_step(0.5)
+    assert method(method.make_views(batch)).loss.item() == 0.0  # the queue holds nothing but this frame
+    assert (method(method.make_views(later)).loss.item() == 0.0) is is_own
+
+
+def test_two_views_of_one_frame_train_a_2d_network() -> None:
+    config = replace(
+        CONFIG,
+        clips=GridFrames(count=1),
+        instance="frame",
+        backbone=ResNetConfig(depth=18, width=0.125),
+        augmentation=ClipAugmentation(size_px=32),
+    )
+    method = build(config).train()
+    views = method.make_views(make_batch(frames=1, size=36))
+    assert views.query_BCTHW.shape == (4, 3, 1, 32, 32)
+    output = method(views)
+    output.loss.backward()
+    assert torch.isfinite(output.loss)
+    assert all(p.grad is not None for p in method.online.parameters())
+
+
 def test_without_queue_both_views_contrast_both_ways_in_the_batch() -> None:
     config = replace(CONFIG, queue_length=0, temperature=0.2)
     method = build(config).train()
@@ -166,6 +230,14 @@ def test_any_backbone_will_do(backbone: C3DConfig | ResNetConfig) -> None:
     output = method(method.make_views(make_batch(frames=8, size=36)))
     output.loss.backward()
     assert torch.isfinite(output.loss)
+
+
+def test_clips_that_no_encoder_could_be_fed_or_of_two_first_frames_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"method.clips must be RandomClips or GridFrames, got FramePerPart"):
+        replace(CONFIG, clips=FramePerPart())
+    with pytest.raises(ValueError, match=r"count must be 1 where method.instance is 'frame', got 2"):
+        replace(CONFIG, clips=GridFrames(count=2), instance="frame")
+    assert replace(CONFIG, clips=GridFrames(count=2)).clips.num_clips == 2
 
 
 def test_more_than_two_clips_are_refused() -> None:

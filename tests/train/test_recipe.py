@@ -1,3 +1,6 @@
+import json
+from typing import Any
+
 import pytest
 
 from unreel.config import config_from_dict, config_to_dict, hash_config
@@ -43,8 +46,21 @@ def test_steps_may_replace_epochs() -> None:
     [
         ({"decay_every_epochs": 0.0}, "decay_every_epochs must be positive, got 0.0"),
         ({"warmup_epochs": -1.0}, "warmup_epochs must not be negative, got -1.0"),
+        ({"decay_at": ()}, r"decay_at must be shares .* got \(\)"),
+        ({"decay_at": (0.0, 0.5)}, r"above 0, below 1 and rising, got \(0.0, 0.5\)"),
+        ({"decay_at": (0.5, 1.0)}, r"above 0, below 1 and rising, got \(0.5, 1.0\)"),
+        ({"decay_at": (0.8, 0.6)}, r"120 and 160 of 200 are \(0.6, 0.8\)"),
+        ({"decay_at": (0.6, 0.6)}, "rising"),
+        ({"decay_at": (120.0, 160.0)}, "must be shares of the training"),
+        ({"decay_at": (float("nan"),)}, "must be shares of the training"),
     ],
 )
-def test_a_schedule_in_the_past_is_refused(settings: dict[str, float], message: str) -> None:
+def test_a_schedule_outside_the_training_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ScheduleConfig(**settings)
+
+
+def test_milestones_survive_json() -> None:
+    schedule = ScheduleConfig(name="milestones", decay_at=(0.25, 0.5, 0.75))
+    text = json.dumps(config_to_dict(schedule))
+    assert config_from_dict(ScheduleConfig(), json.loads(text)) == schedule

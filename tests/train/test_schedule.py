@@ -46,3 +46,31 @@ def test_cosine_is_the_scalar_formula_and_never_leaves_its_range(
         share = (step - warmup) / max(1, num_steps - warmup)
         assert rate == pytest.approx(final_lr + (0.1 - final_lr) * (1 + math.cos(math.pi * share)) / 2)
     assert 0 <= rate <= 0.1
+
+
+def test_milestones_divide_by_ten_at_epochs_120_and_160_of_200_as_in_moco() -> None:
+    # 180,000 images in batches of 256: 703.125 steps an epoch, so epoch 120 begins at step 84,375.
+    config = ScheduleConfig(name="milestones", decay_at=(0.6, 0.8), decay_factor=0.1)
+    rates = [
+        learning_rate(config, 0.03, step=step, num_steps=140_625, steps_per_epoch=37)
+        for step in (0, 84_374, 84_375, 112_499, 112_500, 140_624)
+    ]
+    assert rates == pytest.approx([0.03, 0.03, 0.003, 0.003, 0.0003, 0.0003])
+
+
+@given(st.integers(1, 500), st.integers(1, 99))
+def test_a_drop_comes_with_the_first_step_behind_its_share_however_it_is_rounded(
+    num_steps: int, percent: int
+) -> None:
+    config = ScheduleConfig(name="milestones", decay_at=(percent / 100,), decay_factor=0.5)
+    rates = [
+        learning_rate(config, 1.0, step=step, num_steps=num_steps, steps_per_epoch=3)
+        for step in range(num_steps)
+    ]
+    assert rates == [0.5 if 100 * step >= percent * num_steps else 1.0 for step in range(num_steps)]
+
+
+def test_a_warm_up_stands_before_the_milestones() -> None:
+    config = ScheduleConfig(name="milestones", warmup_epochs=1, decay_at=(0.5,))
+    rates = [learning_rate(config, 1.0, step=step, num_steps=8, steps_per_epoch=2) for step in range(8)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1])

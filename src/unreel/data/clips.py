@@ -208,6 +208,33 @@ class SegmentFrames(ClipSampling):
 
 
 @dataclass(frozen=True)
+class GridFrames(ClipSampling):
+    """Clips of one frame, drawn among frames 0, ``every``, 2 * ``every``, ... of the video.
+
+    A video has ``ceil(F / every)`` of them. CACL's frame network learns from every 10th frame.
+    """
+
+    count: int = 1
+    """Frames per video, drawn independently of each other."""
+    every: int = 10
+    """Distance between two frames that may be drawn."""
+
+    def __post_init__(self) -> None:
+        _require_at_least(1, self, "count", "every")
+
+    @property
+    def num_clips(self) -> int:
+        """Number of clips of every plan."""
+        return self.count
+
+    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
+        """Draw uniformly."""
+        _check_length(num_frames)
+        num_images = -(-num_frames // self.every)
+        return ClipPlan(generator.integers(0, num_images, size=(self.count, 1)) * self.every)
+
+
+@dataclass(frozen=True)
 class WholeVideo(ClipSampling):
     """Every ``frame_stride``-th frame of the video as one clip, however long."""
 

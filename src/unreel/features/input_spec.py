@@ -4,7 +4,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from unreel.data.clips import ClipSampling, FramePerPart, RandomClips, ShortVideo, UniformClips
+from unreel.data.clips import (
+    ClipSampling,
+    FramePerPart,
+    GridFrames,
+    RandomClips,
+    ShortVideo,
+    UniformClips,
+)
 from unreel.data.decode import FrameSize
 
 
@@ -81,10 +88,13 @@ class InputSpec:
             return dataclasses.replace(spec, sampling="frame_per_part", span_frames=clips.span_frames)
         if isinstance(clips, RandomClips):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride)
+        if isinstance(clips, GridFrames):
+            return dataclasses.replace(spec, frame_stride=1)  # so that test frames reach the last one
         if isinstance(clips, UniformClips):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
         raise ValueError(
-            f"an encoder takes clips of RandomClips, UniformClips or FramePerPart, got {type(clips).__name__}"
+            "an encoder takes clips of RandomClips, UniformClips, FramePerPart or GridFrames, got "
+            f"{type(clips).__name__}"
         )
 
     @property

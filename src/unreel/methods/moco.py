@@ -1,18 +1,20 @@
-"""Video MoCo: two augmented clips of a video find each other among clips of other videos.
+"""MoCo: two augmented clips of a video find each other among clips of other videos; or two views of an image.
 
 With a queue, keys come from a momentum encoder and negatives from the queue (V-MoCo, the contrastive half of
 CACL). With ``queue_length = 0`` both views go through the one network and contrast each other inside the
-batch, both ways: what suits small corpora and few steps.
+batch, both ways: what suits small corpora and few steps. Single frames as clips make it MoCo on images,
+whose network CACL's transformer looks through.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
-from unreel.data.clips import RandomClips
+from unreel.data.clips import ClipSampling, GridFrames, RandomClips
 from unreel.distributed import gather_rows, rank_index
 from unreel.losses.contrastive import check_temperature, in_batch_info_nce, info_nce, normalize
 from unreel.methods.method import Method, MethodConfig, StepOutput
@@ -26,10 +28,12 @@ from unreel.models.zoo import BackboneConfig, build_backbone
 
 # B batch, C channels, T frames, H W pixels, D features, K negatives
 
+_MAX_FRAMES = 1 << 32  # no video has more
+
 
 @dataclass(frozen=True)
 class MoCoViews:
-    """Two augmented clips of each video, and which video they are from."""
+    """Two augmented clips of each video, and the number of the instance that they show."""
 
     query_BCTHW: Tensor
     key_BCTHW: Tensor
@@ -46,10 +50,10 @@ class MoCo(Method):
     class Config(MethodConfig):
         """Settings of `MoCo`; the defaults are those of CACL's V-MoCo."""
 
-        clips: RandomClips = field(
+        clips: ClipSampling = field(
             default_factory=lambda: RandomClips(count=1, num_frames=16, frame_stride=2, reserved_frames=46)
         )
-        """One clip makes both views of it; two clips make one view each."""
+        """Random clips or grid frames. One clip makes both views of it; two clips make one view each."""
         augmentation: ClipAugmentation = field(default_factory=ClipAugmentation)
         """How each view is made of its clip."""
         backbone: BackboneConfig = field(default_factory=R2Plus1DConfig)
@@ -64,8 +68,10 @@ class MoCo(Method):
         """K, keys in the queue; 0 contrasts inside the batch, both ways, without momentum encoder."""
         momentum: float = 0.999
         """Share of itself that the momentum encoder keeps in a step."""
+        instance: Literal["video", "frame"] = "video"
+        """What is told apart: videos, or clips that begin at different frames, even of one video."""
         exclude_own_keys: bool = True
-        """Whether earlier keys of a video are left out of its negatives; the released code keeps them."""
+        """Whether earlier keys of an instance are left out of its negatives; the released code keeps them."""
         shuffle_bn_group: int = 8
         """Clips that the key network normalises together on one device; 0 turns Shuffle-BN off everywhere."""
 
@@ -75,10 +81,7 @@ class MoCo(Method):
             Raises:
                 ValueError: a number is out of range.
             """
-            if self.clips.count not in (1, 2):
-                raise ValueError(
-                    f"method.clips.count must be 1 or 2, got {self.clips.count}: two views are made"
-                )
+            _check_clips(self.clips, self.instance)
             check_temperature(self.temperature)
             if not 0.0 <= self.momentum <= 1.0:
                 raise ValueError(f"method.momentum must lie in [0, 1], got {self.momentum}; MoCo uses 0.999")
@@ -119,8 +122,15 @@ class MoCo(Method):
         return MoCoViews(
             query_BCTHW=augmentation.apply(query_BTHWC, batch.generator("query"), sizes_B2=batch.sizes_B2),
             key_BCTHW=augmentation.apply(key_BTHWC, batch.generator("key"), sizes_B2=batch.sizes_B2),
-            owners_B=batch.video_index_B,
+            owners_B=self._number_instances(batch),
         )
+
+    def _number_instances(self, batch: VideoBatch) -> Tensor:
+        videos_B = batch.video_index_B
+        if self.config.instance == "video":
+            return videos_B
+        frames_B = batch.frame_index_BNT[:, 0, 0].contiguous().to(videos_B.device, non_blocking=True)
+        return videos_B * _MAX_FRAMES + frames_B
 
     def forward(self, views: MoCoViews) -> StepOutput:
         """Contrast queries and keys."""
@@ -173,3 +183,15 @@ class MoCo(Method):
             for keys_BD, owners_B in self._pending:
                 self.queue.enqueue(keys_BD, owners_B)
             self._pending.clear()
+
+
+def _check_clips(clips: ClipSampling, instance: str) -> None:
+    if not isinstance(clips, (RandomClips, GridFrames)):
+        raise ValueError(f"method.clips must be RandomClips or GridFrames, got {type(clips).__name__}")
+    if clips.count not in (1, 2):
+        raise ValueError(f"method.clips.count must be 1 or 2, got {clips.count}: two views are made")
+    if instance == "frame" and clips.count != 1:
+        raise ValueError(
+            f"method.clips.count must be 1 where method.instance is 'frame', got {clips.count}: two clips "
+            "of a video begin at two frames"
+        )

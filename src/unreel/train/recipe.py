@@ -1,6 +1,7 @@
 """A full configuration: everything that a run depends on, and nothing else."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from unreel.data.loader import DataConfig
@@ -29,7 +30,7 @@ class OptimizerConfig:
 class ScheduleConfig:
     """How the learning rate changes, per optimiser step."""
 
-    name: Literal["constant", "cosine", "step"] = "cosine"
+    name: Literal["constant", "cosine", "step", "milestones"] = "cosine"
     """Shape behind the warm-up."""
     warmup_epochs: float = 0.0
     """Epochs in which the rate rises linearly from ``warmup_lr``."""
@@ -39,15 +40,23 @@ class ScheduleConfig:
     """Where cosine ends."""
     decay_every_epochs: float = 20.0
     """Of "step": epochs between two drops."""
+    decay_at: tuple[float, ...] = (0.6, 0.8)
+    """Of "milestones": shares of the training at which the rate drops."""
     decay_factor: float = 0.1
-    """Of "step": what a drop multiplies the rate by."""
+    """Of "step" and "milestones": what a drop multiplies the rate by."""
 
     def __post_init__(self) -> None:
-        """Refuse times that lie in the past.
+        """Refuse times that lie outside the training.
 
         Raises:
             ValueError: a number is out of range.
         """
+        shares = (0.0, *self.decay_at, 1.0)
+        if not self.decay_at or not all(early < late for early, late in pairwise(shares)):
+            raise ValueError(
+                "train.schedule.decay_at must be shares of the training, above 0, below 1 and rising, got "
+                f"{self.decay_at}; MoCo's epochs 120 and 160 of 200 are (0.6, 0.8)"
+            )
         if self.decay_every_epochs <= 0:
             raise ValueError(
                 f"train.schedule.decay_every_epochs must be positive, got {self.decay_every_epochs}"

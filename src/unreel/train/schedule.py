@@ -12,7 +12,8 @@ def learning_rate(
 
     Warm-up is linear from ``warmup_lr``, which is the rate of step 0, to ``base_lr``. Behind it, cosine falls
     from ``base_lr`` to ``final_lr``, which it would reach at step ``num_steps``; "step" multiplies by
-    ``decay_factor`` every ``decay_every_epochs``, counted from the start of training.
+    ``decay_factor`` every ``decay_every_epochs``, counted from the start of training; "milestones" does so
+    when each share of ``decay_at`` of the steps is done.
 
     Args:
         config: shape of the schedule.
@@ -21,7 +22,8 @@ def learning_rate(
         num_steps: steps of the whole training.
         steps_per_epoch: steps in one pass over the videos.
 
-    Reference: VCLR's warm-up and cosine per iteration; CCL, section 4.2 (a tenth every 20 epochs).
+    Reference: VCLR's warm-up and cosine per iteration; CCL, section 4.2 (a tenth every 20 epochs); He et al.,
+    2020, section 4.1 (a tenth at epochs 120 and 160 of 200).
     """
     warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps)
     if step < warmup_steps:
@@ -31,5 +33,9 @@ def learning_rate(
         return config.final_lr + 0.5 * (base_lr - config.final_lr) * (1 + math.cos(math.pi * done))
     if config.name == "step":
         drops = math.floor(step / (config.decay_every_epochs * steps_per_epoch))
+        return float(base_lr * config.decay_factor**drops)
+    if config.name == "milestones":
+        # The quotient of whole numbers rounds to the float that the share is written as; a product may not.
+        drops = sum(step / num_steps >= share for share in config.decay_at)
         return float(base_lr * config.decay_factor**drops)
     return base_lr
