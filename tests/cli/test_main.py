@@ -14,7 +14,7 @@ from unreel import __version__
 from unreel.cli.main import COMMANDS, main, run
 from unreel.errors import CatalogError, VideoError
 
-HEAVY = ("torch", "av", "pyarrow", "numpy", "rich", "tyro")
+HEAVY = ("torch", "av", "pyarrow", "numpy", "rich", "tyro", "matplotlib")
 
 Capture = pytest.CaptureFixture[str]
 Command = Callable[[list[str]], None]

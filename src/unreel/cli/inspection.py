@@ -17,7 +17,7 @@ from typing import Any, Literal
 from unreel import __version__
 from unreel.machine import count_cores, read_memory_mb
 
-REQUIRED = ("torch", "av", "numpy", "pyarrow", "safetensors", "tensorboardX", "tyro", "rich")
+REQUIRED = ("torch", "av", "numpy", "pyarrow", "safetensors", "tensorboardX", "tyro", "rich", "matplotlib")
 """Packages without which the main job cannot run."""
 
 DECODERS = {
