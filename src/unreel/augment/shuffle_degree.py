@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 IntArray = NDArray[np.int64]
 
-LARGEST_BLOCK = 2**20
-"""How many pairs of frames `shuffle_degree` looks at in one go; what fits a cache."""
+LARGEST_BLOCK = 2**16
+"""How many frames `measure_degrees` looks at in one go; their costs then stay in the processor's cache."""
 
 
 def shuffle_degree(order_BT: ArrayLike) -> IntArray:
@@ -21,14 +21,16 @@ def shuffle_degree(order_BT: ArrayLike) -> IntArray:
 
     The result lies in {0, 2, 3, ..., T}. Between two frames that are kept, ``a`` frames of the clip face
     ``b`` frames of the shuffle, which cost ``max(a, b)`` edits; the distance is the cheapest way from the
-    start to the end over kept frames that stay in order. The sum of ``max(a, b) = (a + b + |a - b|) / 2``
-    over the way is the closed form in displacements, without its halves.
+    start to the end over kept frames that stay in order. (As ``max(a, b) = (a + b + |a - b|) / 2``, this is
+    T less the largest ``kept frames - variation of their displacements / 2``.)
 
     Args:
-        order_BT: each row holds every number in [0, T) once: the frame shown at each position.
+        order_BT: the frame of the clip that is shown at each position.
 
     Raises:
-        ValueError: there are no columns, or a row is no permutation.
+        ValueError: there are no columns, or a row does not hold every number in [0, T) once.
+
+    Reference: CACL, eq. 5.
     """
     order_BT = np.asarray(order_BT)
     _check_permutations(order_BT)
@@ -87,7 +89,7 @@ def class_to_degree(class_B: ArrayLike) -> IntArray:
 def measure_degrees(order_BT: IntArray) -> IntArray:
     """Do what `shuffle_degree` does, without its check: rows must be permutations."""
     num_frames = order_BT.shape[1]
-    block = max(LARGEST_BLOCK // num_frames**2, 1)
+    block = max(LARGEST_BLOCK // num_frames, 1)
     parts = [_measure_block(order_BT[start : start + block]) for start in range(0, len(order_BT), block)]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
