@@ -8,6 +8,8 @@ import numpy as np
 from unreel.config import config_to_dict
 from unreel.data.sample_videos import write_video
 from unreel.data.scan import scan_videos
+from unreel.models.frame_transformer import FrameTransformerConfig
+from unreel.models.resnet2d import ResNetConfig
 from unreel.train.recipe import Recipe
 
 
@@ -42,6 +44,11 @@ def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
     method = recipe.method
     sizes = {"queue_length": 16, "hidden_dim": 8, "embedding_dim": 8}
     known = config_to_dict(method)
+    parts = {
+        "frame_weights": Path("random"),
+        "frame_network": ResNetConfig(depth=18, width=0.125),
+        "transformer": FrameTransformerConfig(width=16, depth=2, num_heads=2),
+    }
     return dataclasses.replace(
         recipe,
         method=dataclasses.replace(
@@ -49,6 +56,7 @@ def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
             augmentation=dataclasses.replace(method.augmentation, size_px=16),
             backbone=dataclasses.replace(method.backbone, width=0.125),
             **{name: size for name, size in sizes.items() if known.get(name)},
+            **{name: part for name, part in parts.items() if name in known},
         ),
         data=dataclasses.replace(
             recipe.data, catalog=catalog, height=18, width=24, min_frames=1, num_workers=0

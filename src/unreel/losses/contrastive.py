@@ -1,10 +1,15 @@
 """Contrast each embedding with its positive against embeddings of other videos."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# B queries of this process, G keys of all processes, K negatives, D features
+# B queries of this process, G keys of all processes, P positives, K negatives, D features
+
+PositiveForm = Literal["joint", "per_pair"]
+"""How several positives share a softmax: all in one, or each in one of its own."""
 
 
 def info_nce(
@@ -83,6 +88,32 @@ def in_batch_info_nce(query_BD: Tensor, key_GD: Tensor, *, first_row: int, tempe
         logits_BG = normalize(query_BD) @ normalize(key_GD).T / temperature
         own_B = torch.arange(first_row, first_row + len(query_BD), device=query_BD.device)
         return F.cross_entropy(logits_BG, own_B)
+
+
+def multi_positive_info_nce(positive_BP: Tensor, negative_BK: Tensor, *, form: PositiveForm) -> Tensor:
+    """Contrast several positive pairs of each row with the same negatives.
+
+    "joint" is the mean over the batch of ``-log(S / (S + E))``, where S sums ``exp`` of the row's positives
+    and E that of its negatives: ``log((P + K) / P)`` when all logits are equal. The gradient is shared among
+    the positives in proportion to their ``exp``, so the nearest pair is pulled most. "per_pair" is the mean
+    over batch and positives of ``-log(exp(p) / (exp(p) + E))``, which pulls every pair by itself:
+    ``log(1 + K)`` when all logits are equal (decision A9).
+
+    Args:
+        positive_BP: logits of the positive pairs, similarities divided by the temperature.
+        negative_BK: logits of the negatives; minus infinity where one is to count for nothing, but not in a
+            whole row.
+        form: "joint" as CACL prints it, "per_pair" as its released code has it.
+
+    Reference: CACL, eq. 3 and 4.
+    """
+    with torch.autocast(positive_BP.device.type, enabled=False):
+        positive_BP, negative_BK = positive_BP.float(), negative_BK.float()
+        negatives_B1 = negative_BK.logsumexp(dim=1, keepdim=True)
+        if form == "per_pair":
+            return (torch.logaddexp(positive_BP, negatives_B1) - positive_BP).mean()
+        positives_B1 = positive_BP.logsumexp(dim=1, keepdim=True)
+        return (torch.logaddexp(positives_B1, negatives_B1) - positives_B1).mean()
 
 
 def normalize(rows_XD: Tensor) -> Tensor:

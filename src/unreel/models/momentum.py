@@ -39,6 +39,15 @@ class MomentumEncoder(nn.Module):
 
         Reference: He et al., 2020, eq. 2; VCLR, eq. 12.
         """
-        if not 0.0 <= momentum <= 1.0:
-            raise ValueError(f"momentum must lie in [0, 1], got {momentum}; MoCo uses 0.999")
+        check_momentum(momentum)
         torch._foreach_lerp_(list(self.network.parameters()), list(online.parameters()), 1.0 - momentum)
+
+
+def check_momentum(momentum: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        ValueError: ``momentum`` is outside [0, 1].
+    """
+    if not 0.0 <= momentum <= 1.0:
+        raise ValueError(f"momentum must lie in [0, 1], got {momentum}; the papers use 0.999")
