@@ -10,21 +10,23 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.models.test_torchvision_names import resnet18, resnet50
 from unreel.errors import WeightsError
 from unreel.models.backbone import Backbone
 from unreel.models.r3d_plus1 import R3DPlus1
 from unreel.models.resnet2d import ResNet2D
 from unreel.models.resnet3d import ResNet3D
-from unreel.models.torchvision_names import to_torchvision
+from unreel.models.torchvision_names import map_to_torchvision, to_torchvision
 from unreel.models.weights import load_backbone_weights, load_state_dict_file
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1, 2])}
 
 
 def randomized(backbone: Backbone) -> Backbone:
+    """Fill every weight, statistic and counter, small enough that fifty layers of them stay finite."""
     with torch.no_grad():
         for value in backbone.state_dict().values():
-            value.copy_(torch.rand(value.shape) * 10)
+            value.copy_(torch.rand(value.shape) * (0.1 if value.is_floating_point() else 10))
     return backbone
 
 
@@ -117,7 +119,10 @@ def test_a_compiled_network_is_refused_without_reading_it(tmp_path: Path) -> Non
 def test_a_missing_file_or_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"nowhere.pt: no such file"):
         load_state_dict_file(tmp_path / "nowhere.pt")
-    with pytest.raises(WeightsError, match=r"model.safetensors: no such file"):
+    with pytest.raises(WeightsError, match=r"model.safetensors: no such file; weights are"):
+        load_state_dict_file(tmp_path)
+    (tmp_path / "encoder").mkdir()
+    with pytest.raises(WeightsError, match=rf"no such file; did you mean {tmp_path}/encoder\?"):
         load_state_dict_file(tmp_path)
 
 
@@ -187,7 +192,10 @@ def test_a_moco_checkpoint_of_several_processes_fills_the_backbone(tmp_path: Pat
         if "num_batches" not in name:
             assert torch.equal(target.state_dict()[name], value), name
     clips = torch.randn(1, 3, 2, 32, 32)
-    assert torch.equal(target.eval()(clips), source.eval()(clips))
+    features = source.eval()(clips)
+    assert features.isfinite().all()
+    assert features.abs().max() > 0.01
+    assert torch.equal(target.eval()(clips), features)
 
 
 def test_our_own_weights_come_back_bit_by_bit(tmp_path: Path) -> None:
@@ -268,3 +276,88 @@ def test_the_report_names_the_file_and_hashes_its_bytes(tmp_path: Path) -> None:
     network.stem.conv.weight.data[0, 0, 0, 0] += 1
     save_file(network.state_dict(), tmp_path / "b.safetensors")
     assert load_backbone_weights(network, tmp_path / "b.safetensors").file_hash != report.file_hash
+
+
+def constants(shapes: list[tuple[str, tuple[int, ...]]], prefix: str, first: float) -> dict[str, Tensor]:
+    """Return full-size tensors that take one number each in a file: 0 + first, 1 + first, 2 + first, ..."""
+    return {
+        prefix + name: torch.tensor(place + first).expand(shape)
+        for place, (name, shape) in enumerate(shapes)
+        if "num_batches" not in name
+    }
+
+
+def assert_filled(network: ResNet2D, shapes: list[tuple[str, tuple[int, ...]]]) -> None:
+    """Check that every weight is the constant of its name, as `constants` made it with ``first = 0``."""
+    places = {name: float(place) for place, (name, _) in enumerate(shapes)}
+    state = network.state_dict()
+    for own, name in map_to_torchvision(network).items():
+        if "num_batches" not in name:
+            assert (state[own] == places[name]).all(), own
+
+
+MOCO_HEADS = {
+    "v1": {"fc.weight": (128, 2048), "fc.bias": (128,)},
+    "v2": {
+        "fc.0.weight": (2048, 2048),
+        "fc.0.bias": (2048,),
+        "fc.2.weight": (128, 2048),
+        "fc.2.bias": (128,),
+    },
+}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("first", ["query", "key"])
+def test_the_published_files_of_moco_fill_a_whole_resnet_50(tmp_path: Path, version: str, first: str) -> None:
+    """Names and shapes as MoCo's own training code saves them, the two encoders in either order."""
+    shapes = [*resnet50(), *MOCO_HEADS[version].items()]
+    query = constants(shapes, "module.encoder_q.", 0.0)
+    key = constants(shapes, "module.encoder_k.", 1000.0)
+    queue = {
+        "module.queue": torch.zeros(()).expand(128, 65536),
+        "module.queue_ptr": torch.zeros(1, dtype=torch.long),
+    }
+    encoders = query | key if first == "query" else key | query
+    content = {"epoch": 200, "arch": "resnet50", "state_dict": queue | encoders, "optimizer": {"state": {}}}
+    torch.save(content, tmp_path / "moco.pth.tar")
+    network = ResNet2D(depth=50)
+    report = load_backbone_weights(network, tmp_path / "moco.pth.tar")
+    assert_filled(network, resnet50())
+    assert (report.share_loaded, report.missing, report.mismatched) == (1.0, (), ())
+    assert report.ignored_heads == tuple(f"module.encoder_q.{name}" for name in MOCO_HEADS[version])
+    assert set(report.outside) == set(key | queue)
+
+
+def test_torchvisions_own_resnet_50_fills_ours(tmp_path: Path) -> None:
+    shapes = [*resnet50(), ("fc.weight", (1000, 2048)), ("fc.bias", (1000,))]
+    torch.save(constants(shapes, "", 0.0), tmp_path / "resnet50.pth")
+    network = ResNet2D(depth=50)
+    report = load_backbone_weights(network, tmp_path / "resnet50.pth")
+    assert_filled(network, resnet50())
+    assert (report.prefix, report.naming, report.share_loaded) == ("", "torchvision", 1.0)
+    assert report.ignored_heads == ("fc.weight", "fc.bias")
+
+
+@pytest.mark.parametrize(("file_depth", "depth"), [(18, 50), (50, 18)])
+def test_a_resnet_of_another_depth_is_refused_and_changes_nothing(
+    tmp_path: Path, file_depth: int, depth: int
+) -> None:
+    shapes = resnet18() if file_depth == 18 else resnet50()
+    torch.save({"state_dict": constants(shapes, "module.", 0.0)}, tmp_path / "other.pth")
+    network = ResNet2D(depth=depth)
+    before = snapshot(network)
+    with pytest.raises(
+        WeightsError, match=r"other.pth: only \d+% of the weights of ResNet2D fit; .*the architecture, depth"
+    ):
+        load_backbone_weights(network, tmp_path / "other.pth")
+    assert_same(network.state_dict(), before)
+
+
+def test_a_checkpoint_that_carries_code_beside_good_weights_is_refused(tmp_path: Path) -> None:
+    source, target = ResNet2D(depth=18, width=0.125), ResNet2D(depth=18, width=0.125)
+    before = snapshot(target)
+    torch.save({"state_dict": to_torchvision(source), "args": Innocent()}, tmp_path / "coded.pth.tar")
+    with pytest.raises(WeightsError, match=r"coded.pth.tar: reading it would run code \(.*Innocent"):
+        load_backbone_weights(target, tmp_path / "coded.pth.tar")
+    assert_same(target.state_dict(), before)

@@ -46,7 +46,9 @@ def load_state_dict_file(path: Path) -> dict[str, Tensor]:
     """
     path = _find_file(path)
     if not path.is_file():
-        raise WeightsError(f"{path}: no such file; weights are a .safetensors or a PyTorch file")
+        inner = path.parent / "encoder"
+        hint = f"did you mean {inner}?" if inner.is_dir() else "weights are a .safetensors or a PyTorch file"
+        raise WeightsError(f"{path}: no such file; {hint}")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     state = _open_containers(content)
     if not state:
@@ -114,12 +116,13 @@ def load_backbone_weights(backbone: Backbone, path: Path) -> LoadReport:
     training code load as they are. A 2D ResNet-18 fills R3D-18+1 up to res5 (decision L16).
 
     Raises:
-        WeightsError: the file cannot be read, or less than half of the weights fit; the backbone is then
-            unchanged.
+        WeightsError: the file cannot be read, less than half of the weights fit, or more than a tenth have
+            another shape in the file; the backbone is then unchanged.
     """
     state = load_state_dict_file(path)
     fitting, report = match_weights(backbone, state)
-    if report.share_loaded < 0.5:
+    # More than half of a ResNet-18 would find its name and shape in a ResNet-50, and be worth nothing there.
+    if report.share_loaded < 0.5 or len(report.mismatched) > 0.1 * len(report.loaded):
         raise WeightsError(f"{path}: {_explain(backbone, report, state)}")
     backbone.load_state_dict(fitting, strict=False)
     file = _find_file(path)
