@@ -16,6 +16,7 @@ COMMANDS = {
     "pretrain": ("pretrain", "learn a representation from unlabelled video"),
     "extract": ("extract", "turn videos into vectors with a trained encoder"),
     "evaluate": ("evaluate", "measure a table of features: retrieval, k-NN, cycle tasks"),
+    "report": ("report", "draw figures of what a run has learned"),
     "search": ("search", "find the videos most like a given one"),
 }
 """Command -> (module of this package, what it does). Modules are imported only when their command is run."""

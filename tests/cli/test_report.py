@@ -1,0 +1,52 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from unreel.cli.main import run
+from unreel.cli.report import FIGURES
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_alone_it_lists_the_figures_and_is_wrong_usage(capsys: Capture) -> None:
+    assert run(["report"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for name, (_, text) in FIGURES.items():
+        assert f"  {name}" in captured.err
+        assert text in captured.err
+
+
+def test_an_unknown_figure_is_named_and_the_known_ones_listed(capsys: Capture) -> None:
+    assert run(["report", "atention"]) == 2
+    error = capsys.readouterr().err
+    assert "no figure 'atention'; the figures are: attention" in error
+    assert "usage: unreel report FIGURE" in error
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_help_is_no_error(capsys: Capture, word: str) -> None:
+    assert run(["report", word]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "unreel report attention --run runs/cacl" in captured.out
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_help_with_an_example(capsys: Capture, name: str) -> None:
+    assert run(["report", name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"unreel report {name} " in out
+    assert "--out" in out
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_says_what_it_shows(name: str) -> None:
+    assert importlib.import_module(f"unreel.cli.{FIGURES[name][0]}").__doc__
+
+
+def test_the_list_needs_no_heavy_import() -> None:
+    script = "import sys, unreel.cli.report; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,149 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.corpus import shrink_recipe
+from unreel.augment.compose import ClipAugmentation
+from unreel.cli.main import run
+from unreel.data.catalog import Catalog
+from unreel.data.clips import RandomClips
+from unreel.evaluate.attention import average_attention, read_random_clips
+from unreel.methods.cacl import CACL
+from unreel.models.frame_transformer import FrameTransformerConfig
+from unreel.models.resnet2d import ResNetConfig
+from unreel.models.resnet3d import R3DConfig
+from unreel.recipes import moco
+from unreel.recipes.find import load_run_method
+from unreel.train.pretrain import pretrain
+from unreel.train.recipe import Recipe
+
+Capture = pytest.CaptureFixture[str]
+
+PNG = b"\x89PNG"
+
+
+def tiny() -> Recipe:
+    """CACL at its smallest."""
+    method = CACL.Config(
+        clips=RandomClips(count=1, num_frames=4, frame_stride=2),
+        augmentation=ClipAugmentation(size_px=16),
+        backbone=R3DConfig(depth=10),
+        queue_length=16,
+        frame_network=ResNetConfig(depth=18, width=0.125),
+        frame_weights=Path("random"),
+        transformer=FrameTransformerConfig(width=12, depth=2, num_heads=2, mlp_ratio=2),
+    )
+    return Recipe(method)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "cacl"
+    pretrain(shrink_recipe(tiny(), corpus), folder, recipe_name=f"{__name__}:tiny")
+    return folder
+
+
+def report(trained: Path, catalog: Path, out: Path, *words: str) -> int:
+    needed = ["--run", str(trained), "--catalog", str(catalog), "--out", str(out)]
+    return run(["report", "attention", *needed, "--num-workers", "0", "--device", "cpu", *words])
+
+
+def test_picture_and_numbers_are_written_and_told(
+    trained: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    out, data = tmp_path / "a.png", tmp_path / "a.json"
+    assert report(trained, corpus, out, "--data", str(data), "--num-clips", "3", "--batch-size", "2") == 0
+    assert out.read_bytes().startswith(PNG)
+    values = json.loads(data.read_text())
+    assert (values["clips"], values["block"], len(values["tokens"])) == (3, 0, 9)
+    np.testing.assert_allclose(np.array(values["attention"]).sum(axis=1), np.ones(9), rtol=1e-6)
+    settings = values["settings"]
+    assert (settings["run"], settings["recipe"]) == (str(trained), f"{__name__}:tiny")
+    assert (settings["split"], settings["seed"]) == ("test", 0)
+    assert settings["catalog_hash"] == Catalog.load(corpus).hash
+    captured = capsys.readouterr()
+    for words in (f"Figure {out}", "block 0", "3 of 4 frames", str(data)):
+        assert words in captured.out
+    assert "Looking: 3/3 clips" in captured.err
+
+
+def test_the_command_does_what_the_library_does(trained: Path, corpus: Path, tmp_path: Path) -> None:
+    data = tmp_path / "a.json"
+    words = ["--num-clips", "5", "--block", "1", "--split", "train", "--seed", "3", "--data", str(data)]
+    assert report(trained, corpus, tmp_path / "a.png", *words) == 0
+    _, recipe, method = load_run_method(trained)
+    batches = read_random_clips(
+        Catalog.load(corpus).select("train"),
+        recipe.method.clips,
+        recipe.data,
+        num_clips=5,
+        seed=3,
+        batch_size=16,
+        num_workers=0,
+    )
+    expected = average_attention(method, batches, block=1, num_clips=5).to_json()
+    values = json.loads(data.read_text())
+    assert {name: values[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_the_same_command_gives_the_same_picture_and_another_seed_another(
+    trained: Path, corpus: Path, tmp_path: Path, suffix: str
+) -> None:
+    pictures = []
+    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+        out = (tmp_path / name).with_suffix(suffix)
+        assert report(trained, corpus, out, "--num-clips", "2", "--split", "", "--seed", seed) == 0
+        pictures.append(out.read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_json_stands_alone_on_the_standard_output(
+    trained: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert report(trained, corpus, tmp_path / "a.png", "--json", "--num-clips", "2") == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["figure"] == "attention"
+    assert (tmp_path / "a.png").exists()
+
+
+def test_videos_that_fail_and_clips_that_are_missing_are_announced(
+    trained: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    shutil.copytree(corpus.parent, tmp_path / "copy")
+    (tmp_path / "copy" / "03.mp4").write_bytes(b"damaged")
+    words = ["--root", str(tmp_path / "copy"), "--num-clips", "3"]
+    assert report(trained, corpus, tmp_path / "a.png", *words) == 0
+    captured = capsys.readouterr()
+    assert "03.mp4" in captured.err
+    assert "warning: only 2 of 3 clips could be read" in captured.err
+    assert "2 of 4 frames" in captured.out
+
+
+def test_a_run_of_another_method_is_refused(corpus: Path, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "moco"
+    pretrain(shrink_recipe(moco.small(), corpus), folder, recipe_name="moco.small")
+    assert report(folder, corpus, tmp_path / "a.png") == 2
+    assert "method MoCo has no transformer" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--run", "absent"], 1, "absent"),
+        (["--split", "val"], 1, "no split 'val'"),
+        (["--block", "2"], 2, "block must lie between 0 and 1, got 2"),
+        (["--num-clips", "0"], 2, "num_clips must be at least 1, got 0"),
+        (["--out", "attention.pdf"], 2, "must end in .png or .svg, got 'attention.pdf'"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_right_code(
+    trained: Path, corpus: Path, tmp_path: Path, capsys: Capture, words: list[str], code: int, message: str
+) -> None:
+    assert report(trained, corpus, tmp_path / "a.png", *words) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
