@@ -204,6 +204,16 @@ def test_a_shuffle_has_its_degree_in_any_block_of_rows(monkeypatch: pytest.Monke
     assert np.array_equal(shuffle_degree(orders), together)
 
 
+@pytest.mark.parametrize("num_places", [0, 1, 2, 3, 4, 5, 6])
+def test_a_shuffle_has_its_degree_however_many_places_are_compared_at_once(
+    num_places: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = all_permutations(6)
+    together = shuffle_degree(orders)
+    monkeypatch.setattr(module, "LARGEST_STEPS", num_places * orders.size)
+    assert np.array_equal(shuffle_degree(orders), together)
+
+
 @pytest.mark.parametrize("kind", ["i1", "u1", "i4", "u8", "i8"])
 def test_all_integers_give_the_same_degree(kind: str) -> None:
     orders = np.array([[3, 1, 0, 2], [0, 1, 2, 3]], dtype=kind)

@@ -8,12 +8,16 @@ permutation and one insertion changes the length.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# B shuffles, T frames
+# B shuffles, T frames, K frames of which the next step starts
 
 IntArray = NDArray[np.int64]
 
 LARGEST_BLOCK = 2**16
 """How many frames `measure_degrees` looks at in one go; their costs then stay in the processor's cache."""
+
+LARGEST_STEPS = 2**18
+"""How many pairs of these frames it compares in one call: few calls for few shuffles, no more than the cache
+for many."""
 
 
 def shuffle_degree(order_BT: ArrayLike) -> IntArray:
@@ -101,6 +105,7 @@ def _measure_block(order_BT: IntArray) -> IntArray:
     negative, which wraps around, and without the highest bit is at least half the range less T - 1.
     """
     num_frames = order_BT.shape[1]
+    last = num_frames - 1
     kind, barrier = next(
         (np.dtype(name), bits)
         for name, bits in (("u1", 0x7F), ("u2", 0x7FFF), ("u4", 0x7FFFFFFF))
@@ -108,18 +113,23 @@ def _measure_block(order_BT: IntArray) -> IntArray:
     )
     place_T = np.arange(num_frames, dtype=kind)
     order_TB = np.ascontiguousarray(order_BT.T, dtype=kind)
-    ahead_T1 = place_T[:, None]
     # cost_TB[t]: the cheapest way from the start to keeping the frame at position t.
-    cost_TB = np.maximum(order_TB, ahead_T1)
-    for place in range(num_frames - 1):
-        step_TB = order_TB[place + 1 :] - order_TB[place]
-        step_TB &= barrier
-        np.maximum(step_TB, ahead_T1[1 : num_frames - place], out=step_TB)
-        step_TB += cost_TB[place]
-        step_TB -= 1
-        np.minimum(cost_TB[place + 1 :], step_TB, out=cost_TB[place + 1 :])
-    last = num_frames - 1
-    cost_TB += np.maximum(last - order_TB, last - ahead_T1)
+    cost_TB = np.maximum(order_TB, place_T[:, None])
+    group = max(LARGEST_STEPS // max(order_TB.size, 1), 1)
+    for first in range(0, last, group):
+        stop = min(first + group, last)
+        # From the frame at k to a later one at t: the larger distance, less one for the frame that is kept.
+        # Places up to k are in the table too, as nonsense that is never read.
+        step_KTB = order_TB[None, first + 1 :] - order_TB[first:stop, None]
+        step_KTB &= barrier
+        lag_KT = place_T[None, first + 1 :] - place_T[first:stop, None]
+        np.maximum(step_KTB, lag_KT[:, :, None], out=step_KTB)
+        step_KTB -= 1
+        for place in range(first, stop):
+            way_TB = step_KTB[place - first, place - first :]
+            way_TB += cost_TB[place]
+            np.minimum(cost_TB[place + 1 :], way_TB, out=cost_TB[place + 1 :])
+    cost_TB += np.maximum(last - order_TB, last - place_T[:, None])
     degree_B: IntArray = np.minimum(cost_TB.min(axis=0), num_frames).astype(np.int64)
     return degree_B
 
