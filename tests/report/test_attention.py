@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from unreel.evaluate.attention import AttentionResult
 from unreel.report.attention import draw_attention, normalize_rows, place_tokens, save_attention
@@ -26,24 +30,30 @@ def secondary_axes(axes: Axes) -> tuple[Axes, Axes]:
     return below, beside
 
 
-@given(
-    st.integers(1, 5).flatmap(
-        lambda n: st.lists(st.lists(st.floats(0, 1), min_size=n, max_size=n), min_size=n, max_size=n)
-    )
-)
-def test_every_row_is_stretched_by_itself(rows: list[list[float]]) -> None:
-    stretched = normalize_rows(np.array(rows)).tolist()
-    for row, result in zip(rows, stretched, strict=True):
-        low, high = min(row), max(row)
-        expected = [(x - low) / (high - low) if high > low else 0.0 for x in row]
-        assert result == pytest.approx(expected)
+@given(st.integers(1, 3), st.data())
+def test_every_row_is_stretched_by_its_own_frames(num_frames: int, data: st.DataObject) -> None:
+    num_tokens = 1 + 2 * num_frames
+    weight = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+    row = st.lists(weight, min_size=num_tokens, max_size=num_tokens)
+    rows = data.draw(st.lists(row, min_size=num_tokens, max_size=num_tokens))
+    for given_row, result in zip(rows, normalize_rows(np.array(rows)).tolist(), strict=True):
+        low, high = min(given_row[1:]), max(given_row[1:])
+        span = high - low if high > low else 1.0
+        assert result == pytest.approx([(x - low) / span for x in given_row])
+        assert min(result[1:]) == 0.0
+        assert max(result[1:]) == pytest.approx(1.0 if high > low else 0.0)
 
 
 def test_a_worked_matrix_is_stretched() -> None:
-    # row 0: (x - 0.2) / 0.4; row 1 is even; row 2: (x - 0) / 0.8
-    matrix = np.array([[0.2, 0.6, 0.3], [1 / 3, 1 / 3, 1 / 3], [0.0, 0.2, 0.8]])
-    expected = [[0, 1, 0.25], [0, 0, 0], [0, 0.25, 1]]
-    np.testing.assert_allclose(normalize_rows(matrix), expected)
+    # row 0: (x - 0.2) / 0.2; row 1: the frames are even; row 2: (x - 0.2) / 0.6
+    matrix = np.array([[0.4, 0.4, 0.2], [0.5, 0.25, 0.25], [0.0, 0.2, 0.8]])
+    expected = [[1, 1, 0], [0.25, 0, 0], [-1 / 3, 0, 1]]
+    np.testing.assert_allclose(normalize_rows(matrix), expected, atol=1e-12)
+
+
+def test_a_class_token_far_from_the_frames_does_not_hide_them() -> None:
+    matrix = np.array([[0.9, 0.06, 0.04], [0.98, 0.011, 0.009], [0.0, 0.5, 0.5]])
+    np.testing.assert_allclose(normalize_rows(matrix)[:, 1:], [[1, 0], [1, 0], [0, 0]])
 
 
 @given(st.integers(1, 40))
@@ -98,35 +108,35 @@ def test_long_clips_have_a_tick_for_some_frames_only() -> None:
 
 @pytest.mark.parametrize(("num_clips", "words"), [(1, "and 1 clip\n"), (50, "and 50 clips\n")])
 def test_the_title_says_what_was_averaged_and_how_large_the_weights_are(num_clips: int, words: str) -> None:
-    # 0.5 and 0.1 are the extremes of the matrix; three tokens would share evenly with 1/3.
-    matrix = np.array([[0.5, 0.4, 0.1], [0.3, 0.3, 0.4], [0.2, 0.4, 0.4]])
+    # Frames: 0.1 to 0.45. Class token, the first column: 0.2 to 0.5. Three even shares: 1/3.
+    matrix = np.array([[0.5, 0.4, 0.1], [0.3, 0.3, 0.4], [0.2, 0.35, 0.45]])
     title = draw_attention(AttentionResult(matrix, num_clips=num_clips, block=2)).axes[0].get_title()
     assert title.startswith("Attention in block 2, ")
     assert words in title
-    assert "weights from 0.1 to 0.5; even attention would be 0.333" in title
+    assert "of a frame 0.1 to 0.45 (0.333 if even)\nweight of the class token 0.2 to 0.5" in title
 
 
-def overlap(figure: Figure) -> list[str]:
-    """Return the texts that leave the picture."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
+def box_texts(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Return all texts and the room that each takes in the picture."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    width, height = figure.bbox.width, figure.bbox.height
     texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     assert len(texts) > 10
-    return [
-        text.get_text()
-        for text in texts
-        for box in [text.get_window_extent(canvas.get_renderer())]
-        if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height
-    ]
+    return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in texts]
 
 
-@pytest.mark.parametrize("num_frames", [1, 4, 16, 32])
-def test_no_text_is_cut_off(num_frames: int) -> None:
-    assert overlap(draw_attention(make_result(num_frames))) == []
+@pytest.mark.parametrize("num_frames", [2, 4, 16, 32])
+def test_no_text_is_cut_off_or_covers_another(num_frames: int) -> None:
+    figure = draw_attention(make_result(num_frames))
+    boxes = box_texts(figure)
+    inside = figure.bbox
+    assert [
+        text
+        for text, box in boxes
+        if not (inside.x0 <= box.x0 <= box.x1 <= inside.x1 and inside.y0 <= box.y0 <= box.y1 <= inside.y1)
+    ] == []
+    pairs = itertools.combinations(boxes, 2)
+    assert [(first, second) for (first, one), (second, other) in pairs if one.overlaps(other)] == []
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg"])
@@ -138,12 +148,12 @@ def test_the_same_result_gives_the_same_file_and_another_another(tmp_path: Path,
     assert contents[0] == contents[1] != contents[2]
 
 
-@pytest.mark.parametrize("matrix", [np.zeros((2, 3)), np.zeros(4)])
-def test_what_is_no_square_is_refused(matrix: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="must be a square matrix"):
-        normalize_rows(matrix)
+@pytest.mark.parametrize("shape", [(3, 5), (5,), (4, 4), (1, 1)])
+def test_what_is_no_attention_of_two_clips_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"square matrix of 1 \+ 2 \* frames tokens, got shape"):
+        normalize_rows(np.zeros(shape))
 
 
 def test_attention_of_a_diverged_run_is_refused() -> None:
     with pytest.raises(ValueError, match="has the run diverged"):
-        normalize_rows(np.array([[0.5, np.nan], [0.5, 0.5]]))
+        normalize_rows(np.full((3, 3), np.nan))

@@ -22,17 +22,22 @@ _MOST_LABELS = 8
 
 
 def normalize_rows(attention_NN: F64) -> F64:
-    """Stretch every row to [0, 1], its smallest weight to 0 and its largest to 1; an even row becomes zeros.
+    """Stretch every row so that the frame with the smallest weight has 0 and the one with the largest has 1.
+
+    The class token, most often far from all frames, would leave them one color if it set the scale; its
+    weight is stretched alike and may lie outside [0, 1]. Where all frames have one weight they become 0.
 
     Raises:
-        ValueError: the matrix is not square, or a number in it is not finite.
+        ValueError: the matrix is not one of a class token and two clips, or a number in it is not finite.
     """
-    if attention_NN.ndim != 2 or attention_NN.shape[0] != attention_NN.shape[1]:
-        raise ValueError(f"attention must be a square matrix, got shape {attention_NN.shape}")
+    shape = attention_NN.shape
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 3 or shape[0] % 2 == 0:
+        raise ValueError(f"attention must be a square matrix of 1 + 2 * frames tokens, got shape {shape}")
     if not np.isfinite(attention_NN).all():
         raise ValueError("attention must be finite; has the run diverged?")
-    least_N1 = attention_NN.min(axis=1, keepdims=True)
-    span_N1 = attention_NN.max(axis=1, keepdims=True) - least_N1
+    frames_NX = attention_NN[:, 1:]
+    least_N1 = frames_NX.min(axis=1, keepdims=True)
+    span_N1 = frames_NX.max(axis=1, keepdims=True) - least_N1
     stretched_NN: F64 = (attention_NN - least_N1) / np.where(span_N1 > 0, span_N1, 1.0)
     return stretched_NN
 
@@ -52,8 +57,8 @@ def place_tokens(num_frames: int) -> tuple[F64, F64]:
 def draw_attention(result: AttentionResult) -> "Figure":
     """Draw the matrix: a row per token that looks, a column per token that is looked at.
 
-    Rows are stretched to [0, 1] one by one, since the weights of an early block are nearly even; what they
-    truly are stands in the title.
+    Rows are stretched one by one (see `normalize_rows`), since the weights of an early block are nearly even;
+    what they truly are stands in the title.
     """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -77,16 +82,10 @@ def draw_attention(result: AttentionResult) -> "Figure":
         axes.invert_yaxis()
         axes.set_frame_on(False)
         _label_axes(axes, result.num_frames)
-        bar = figure.colorbar(mesh, ax=axes, shrink=0.8)
-        bar.set_label("weight, each row from its smallest (0) to its largest (1)")
-        low, high = result.attention_NN.min(), result.attention_NN.max()
-        even = 1 / len(result.attention_NN)
-        clips = "1 clip" if result.num_clips == 1 else f"{result.num_clips} clips"
-        axes.set_title(
-            f"Attention in block {result.block}, mean of all heads and {clips}\n"
-            f"weights from {low:.3g} to {high:.3g}; even attention would be {even:.3g}",
-            fontsize=10,
-        )
+        # The arrows at its ends stand for the class token, whose weight may lie beyond those of the frames.
+        bar = figure.colorbar(mesh, ax=axes, shrink=0.8, extend="both", extendfrac=0.03)
+        bar.set_label("weight; in each row 0 is the frame with least, 1 the frame with most")
+        axes.set_title(_write_title(result), fontsize=9)
     return figure
 
 
@@ -97,6 +96,16 @@ def save_attention(result: AttentionResult, path: Path) -> None:
         ValueError: the file's name ends otherwise.
     """
     save_figure(draw_attention(result), path)
+
+
+def _write_title(result: AttentionResult) -> str:
+    clips = "1 clip" if result.num_clips == 1 else f"{result.num_clips} clips"
+    frames_NX, class_N = result.attention_NN[:, 1:], result.attention_NN[:, 0]
+    return (
+        f"Attention in block {result.block}, mean of all heads and {clips}\n"
+        f"weight of a frame {frames_NX.min():.3g} to {frames_NX.max():.3g} ({1 / len(class_N):.3g} if even)\n"
+        f"weight of the class token {class_N.min():.3g} to {class_N.max():.3g}"
+    )
 
 
 def _groups(num_frames: int) -> tuple[slice, slice, slice]:
