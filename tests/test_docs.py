@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.evaluate.tiny_cacl import tiny, write_run
 from unreel import __version__
 from unreel.cli.main import COMMANDS, run
 from unreel.data.sample_videos import make_sample_videos
@@ -27,7 +28,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
 ]
 FIRST_PAGE = ROOT / "docs" / "quickstart.md"
-PROTOCOLS = ("retrieval", "knn", "cycle")
+PROTOCOLS = ("retrieval", "knn", "cycle", "similarity", "degree")
 
 # ```language name, and above it perhaps a comment such as <!-- the test adds: pretrain --train.steps 2 -->
 BLOCK = re.compile(
@@ -42,6 +43,8 @@ SHORTER = {
     "pretrain": ["--data.num-workers", "0"],
     "extract": ["--num-workers", "0", "--clips-per-video", "2"],
     "evaluate cycle": ["--num-workers", "0", "--clips-per-video", "2"],
+    "evaluate similarity": ["--num-workers", "0"],
+    "evaluate degree": ["--num-workers", "0", "--num-rounds", "2"],
     "sample-data": ["--num-workers", "1"],
     "scan": ["--num-workers", "1"],
 }
@@ -104,6 +107,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         video.rename(folder / "videos" / f"class-{number % 2}" / video.name)
     (folder / "query.mp4").write_bytes(next((folder / "videos" / "class-0").iterdir()).read_bytes())
     torch.save(to_torchvision(ResNet2D(depth=18)), folder / "resnet18.pth")
+    # A run of CACL, tiny and untrained, for the pages that look into one.
+    write_run(folder / "runs" / "cacl", tiny(size_px=32))
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         names: dict[str, object] = {}
@@ -132,8 +137,10 @@ def test_the_code_blocks_of_a_page_run(page: Path, folder: Path) -> None:
         shutil.copy(folder / "first" / name, folder / name)
     names: dict[str, object] = {}
     for number, block in enumerate(read_blocks(page)):
-        # Runs of the first page are there already, and a run folder is never overwritten.
-        code = block.code.replace("--run runs/first", f"--run runs/{page.stem}-{number}")
+        code = block.code
+        for run_folder in re.findall(r"pretrain .*--run (runs/\w+)", code):
+            if Path(run_folder).exists():  # it is from the first page, say, and never overwritten
+                code = code.replace(f"--run {run_folder}", f"--run {run_folder}-{page.stem}-{number}")
         run_block(Block(block.page, block.language, block.name, code, block.added), names)
 
 

@@ -5,9 +5,11 @@ import pytest
 
 from unreel.cli.evaluate_output import (
     ComparisonArguments,
+    OutputArguments,
     close,
     count_vectors,
     deliver,
+    name_result,
     percent,
     show_recall,
     warn_of_ks,
@@ -33,6 +35,11 @@ def test_a_result_goes_to_its_file_and_tables_are_wanted(tmp_path: Path, capsys:
 def test_json_replaces_the_tables(capsys: Capture) -> None:
     assert not deliver(VALUES, ComparisonArguments(json=True))
     assert json.loads(capsys.readouterr().out) == VALUES
+
+
+def test_a_result_is_named_by_its_file_or_by_how_to_keep_it() -> None:
+    assert name_result(OutputArguments(out=Path("r.json"))) == "Result r.json"
+    assert "not kept; --out FILE.json keeps it" in name_result(OutputArguments())
 
 
 def test_recall_is_shown_in_percent_beside_chance(capsys: Capture) -> None:

@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 from unreel.errors import TrainingError
-from unreel.train.checkpoint import list_checkpoints, load_checkpoint, load_method_weights, save_checkpoint
+from unreel.train.checkpoint import (
+    count_steps,
+    list_checkpoints,
+    load_checkpoint,
+    load_method_weights,
+    save_checkpoint,
+)
 
 CPU = torch.device("cpu")
 
@@ -44,6 +50,12 @@ def test_only_the_newest_are_kept_and_listed_in_order(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, step=number, method=network, optimizer=optimizer, identity="", keep=2)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000020.pt", "step-00000100.pt"]
     assert (tmp_path / "step-notes.pt").exists()
+
+
+def test_the_name_of_a_checkpoint_tells_its_steps(tmp_path: Path) -> None:
+    network, optimizer = build()
+    path = save_checkpoint(tmp_path, step=120, method=network, optimizer=optimizer, identity="", keep=1)
+    assert count_steps(path) == load_method_weights(path, network) == 120
 
 
 def test_a_run_without_checkpoints_has_none(tmp_path: Path) -> None:

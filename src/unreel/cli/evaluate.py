@@ -10,6 +10,14 @@ PROTOCOLS = {
         "evaluate_cycle",
         "CCL's tasks: do frames find their clip, clips their frames, both their class?",
     ),
+    "similarity": (
+        "evaluate_similarity",
+        "CACL's pairs: how near are the embeddings of two networks and two views?",
+    ),
+    "degree": (
+        "evaluate_degree",
+        "CACL's shuffle degree: how well is it told how far a clip was shuffled?",
+    ),
 }
 """Protocol -> (module of this package, what it asks). Modules are imported only when their protocol is
 run."""

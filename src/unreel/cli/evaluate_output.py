@@ -13,11 +13,19 @@ from unreel.runs import write_json
 
 
 @dataclass(frozen=True)
-class ComparisonArguments:
-    """What is compared with what, and where the result goes."""
+class OutputArguments:
+    """Where the result goes."""
 
     out: Path | None = None
-    """JSON file for the result, with settings, counts and the encoder's hash."""
+    """JSON file for the result, with all settings and counts."""
+    json: bool = False
+    """Print the result as JSON on the standard output."""
+
+
+@dataclass(frozen=True)
+class ComparisonArguments(OutputArguments):
+    """What is compared with what, and where the result goes."""
+
     by: Target = "label"
     """What makes a neighbour right: `label`, the class, or `group` (scene, film, ...)."""
     query_split: str = "auto"
@@ -26,8 +34,6 @@ class ComparisonArguments:
     """Split that is searched; `auto` takes train as above, else what asks. No video is its own neighbour."""
     center: bool = False
     """Subtract the gallery's mean vector from all vectors first."""
-    json: bool = False
-    """Print the result as JSON on the standard output."""
 
     @property
     def config(self) -> RankingConfig:
@@ -35,7 +41,7 @@ class ComparisonArguments:
         return RankingConfig(self.by, self.query_split, self.gallery_split, self.center)
 
 
-def deliver(values: Mapping[str, Any], arguments: ComparisonArguments) -> bool:
+def deliver(values: Mapping[str, Any], arguments: OutputArguments) -> bool:
     """Write the result file, and JSON on the standard output if that is wanted; say whether tables are."""
     if arguments.out is not None:
         write_json(arguments.out, values)
@@ -63,6 +69,11 @@ def warn_of_ks(impossible_ks: Sequence[int], gallery: int) -> None:
         print_warning(f"no value for k = {listed}: a gallery of {gallery} has fewer neighbours to give")
 
 
+def name_result(arguments: OutputArguments) -> str:
+    """Say where the result is, or how to keep it."""
+    return f"Result {arguments.out}" if arguments.out else "Result (not kept; --out FILE.json keeps it)"
+
+
 def percent(share: float) -> str:
     """Write a share as percent with one decimal."""
     return f"{100 * share:.1f}"
@@ -77,7 +88,7 @@ def close(
     """Print the closing summary."""
     settings = values["settings"]
     print_summary(
-        f"Result {arguments.out}" if arguments.out else "Result (not kept; --out FILE.json keeps it)",
+        name_result(arguments),
         {
             "queries": settings["query_split"] or "all videos",
             "gallery": settings["gallery_split"] or "all videos but the query's own",

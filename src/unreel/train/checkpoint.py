@@ -60,6 +60,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
 
 
+def count_steps(path: Path) -> int:
+    """Return how many steps were done before a checkpoint, by its name."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def load_checkpoint(
     path: Path, *, method: nn.Module, optimizer: torch.optim.Optimizer, identity: str, device: torch.device
 ) -> int:
