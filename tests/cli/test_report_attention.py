@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -5,19 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.corpus import shrink_recipe
-from unreel.augment.compose import ClipAugmentation
+from tests.evaluate.tiny_cacl import build_config, tiny, write_run
 from unreel.cli.main import run
 from unreel.data.catalog import Catalog
-from unreel.data.clips import RandomClips
 from unreel.evaluate.attention import average_attention, read_random_clips
-from unreel.methods.cacl import CACL
 from unreel.models.frame_transformer import FrameTransformerConfig
-from unreel.models.resnet2d import ResNetConfig
-from unreel.models.resnet3d import R3DConfig
 from unreel.recipes import moco
 from unreel.recipes.find import load_run_method
-from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
 Capture = pytest.CaptureFixture[str]
@@ -25,25 +20,10 @@ Capture = pytest.CaptureFixture[str]
 PNG = b"\x89PNG"
 
 
-def tiny() -> Recipe:
-    """CACL at its smallest."""
-    method = CACL.Config(
-        clips=RandomClips(count=1, num_frames=4, frame_stride=2),
-        augmentation=ClipAugmentation(size_px=16),
-        backbone=R3DConfig(depth=10),
-        queue_length=16,
-        frame_network=ResNetConfig(depth=18, width=0.125),
-        frame_weights=Path("random"),
-        transformer=FrameTransformerConfig(width=12, depth=2, num_heads=2, mlp_ratio=2),
-    )
-    return Recipe(method)
-
-
 @pytest.fixture(scope="module")
-def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "cacl"
-    pretrain(shrink_recipe(tiny(), corpus), folder, recipe_name=f"{__name__}:tiny")
-    return folder
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    method = build_config(transformer=FrameTransformerConfig(width=12, depth=2, num_heads=2, mlp_ratio=2))
+    return write_run(tmp_path_factory.mktemp("runs") / "cacl", dataclasses.replace(tiny(), method=method))
 
 
 def report(trained: Path, catalog: Path, out: Path, *words: str) -> int:
@@ -58,14 +38,15 @@ def test_picture_and_numbers_are_written_and_told(
     assert report(trained, corpus, out, "--data", str(data), "--num-clips", "3", "--batch-size", "2") == 0
     assert out.read_bytes().startswith(PNG)
     values = json.loads(data.read_text())
-    assert (values["clips"], values["block"], len(values["tokens"])) == (3, 0, 9)
-    np.testing.assert_allclose(np.array(values["attention"]).sum(axis=1), np.ones(9), rtol=1e-6)
+    assert (values["clips"], values["block"], len(values["tokens"])) == (3, 0, 13)
+    np.testing.assert_allclose(np.array(values["attention"]).sum(axis=1), np.ones(13), rtol=1e-6)
     settings = values["settings"]
-    assert (settings["run"], settings["recipe"]) == (str(trained), f"{__name__}:tiny")
+    assert (settings["run"], settings["step"]) == (str(trained), 7)
+    assert settings["recipe"] == "tests.evaluate.tiny_cacl:tiny"
     assert (settings["split"], settings["seed"]) == ("test", 0)
     assert settings["catalog_hash"] == Catalog.load(corpus).hash
     captured = capsys.readouterr()
-    for words in (f"Figure {out}", "block 0", "3 of 4 frames", str(data)):
+    for words in (f"Figure {out}", "tiny, step 7", "block 0", "3 of 6 frames", str(data)):
         assert words in captured.out
     assert "Looking: 3/3 clips" in captured.err
 
@@ -120,14 +101,22 @@ def test_videos_that_fail_and_clips_that_are_missing_are_announced(
     captured = capsys.readouterr()
     assert "03.mp4" in captured.err
     assert "warning: only 2 of 3 clips could be read" in captured.err
-    assert "2 of 4 frames" in captured.out
+    assert "2 of 6 frames" in captured.out
 
 
-def test_a_run_of_another_method_is_refused(corpus: Path, tmp_path: Path, capsys: Capture) -> None:
-    folder = tmp_path / "moco"
-    pretrain(shrink_recipe(moco.small(), corpus), folder, recipe_name="moco.small")
-    assert report(folder, corpus, tmp_path / "a.png") == 2
-    assert "method MoCo has no transformer" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("recipe", "name", "message"),
+    [
+        (moco.small(), "moco.small", "the run is of MoCo"),
+        (dataclasses.replace(tiny(), method=build_config(pairs=("gq_gk",))), "", "it has no transformer"),
+    ],
+)
+def test_a_run_without_transformer_is_refused(
+    corpus: Path, tmp_path: Path, capsys: Capture, recipe: Recipe, name: str, message: str
+) -> None:
+    write_run(tmp_path / "run", recipe, **({"name": name} if name else {}))
+    assert report(tmp_path / "run", corpus, tmp_path / "a.png") == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "a.png").exists()
 
 

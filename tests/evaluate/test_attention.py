@@ -9,47 +9,37 @@ import numpy as np
 import pytest
 import torch
 
+from tests.evaluate.tiny_cacl import NUM_FRAMES, build_cacl
 from tests.methods.batches import make_batch
-from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import Rejection, VideoBatch
 from unreel.data.catalog import Catalog
 from unreel.data.clips import RandomClips, UniformClips
 from unreel.data.loader import DataConfig
-from unreel.errors import CatalogError, TrainingError
+from unreel.errors import CatalogError, FeaturesError, TrainingError
 from unreel.evaluate.attention import AttentionResult, average_attention, read_random_clips
 from unreel.methods.cacl import CACL
 from unreel.methods.moco import MoCo
 from unreel.models.frame_transformer import FrameTransformerConfig
-from unreel.models.resnet2d import ResNetConfig
 from unreel.models.resnet3d import R3DConfig
 
-CONFIG = CACL.Config(
-    clips=RandomClips(count=1, num_frames=4, frame_stride=2),
-    augmentation=ClipAugmentation(size_px=16),
-    backbone=R3DConfig(depth=10, width=0.125),
-    embedding_dim=8,
-    queue_length=12,
-    frame_network=ResNetConfig(depth=18, width=0.125),
-    frame_weights=Path("random"),
-    transformer=FrameTransformerConfig(width=12, depth=2, num_heads=3, mlp_ratio=2),
-)
+TRANSFORMER = FrameTransformerConfig(width=12, depth=2, num_heads=3, mlp_ratio=2)
+CLIPS = RandomClips(count=1, num_frames=NUM_FRAMES, frame_stride=2)
 DATA = DataConfig(height=18, width=24)
 
 
 @pytest.fixture(scope="module")
 def method() -> CACL:
-    torch.manual_seed(0)
-    return CONFIG.build().eval()
+    return build_cacl(transformer=TRANSFORMER)
 
 
 def batches(*sizes: int) -> list[VideoBatch]:
-    return [make_batch(size, seed=seed) for seed, size in enumerate(sizes)]
+    return [make_batch(size, frames=NUM_FRAMES, seed=seed) for seed, size in enumerate(sizes)]
 
 
 def test_the_average_is_the_mean_over_clips_and_heads(method: CACL) -> None:
     given = batches(3, 2)
     result = average_attention(method, given, block=1)
-    total = np.zeros((9, 9))
+    total = np.zeros((13, 13))
     for batch in given:
         attention = method.attention(method.make_views(batch), block=1).tolist()
         for heads in attention:
@@ -58,7 +48,7 @@ def test_the_average_is_the_mean_over_clips_and_heads(method: CACL) -> None:
     assert result.attention_NN.dtype == np.float64
     np.testing.assert_allclose(result.attention_NN, total, rtol=1e-12)
     np.testing.assert_allclose(result.attention_NN.sum(axis=1), 1, rtol=1e-6)
-    assert (result.num_clips, result.block, result.num_frames) == (5, 1, 4)
+    assert (result.num_clips, result.block, result.num_frames) == (5, 1, 6)
 
 
 def test_blocks_differ_and_the_first_is_the_default(method: CACL) -> None:
@@ -84,7 +74,7 @@ def test_no_batch_is_taken_that_is_not_needed(method: CACL) -> None:
     def give() -> Iterator[VideoBatch]:
         for number in range(9):
             taken.append(number)
-            yield make_batch(2, seed=number)
+            yield make_batch(2, frames=NUM_FRAMES, seed=number)
 
     assert average_attention(method, give(), num_clips=3).num_clips == 3
     assert taken == [0, 1]
@@ -105,13 +95,11 @@ def test_what_was_rejected_and_how_far_the_work_is_are_told(method: CACL) -> Non
 
 
 def test_looking_changes_nothing_in_the_method(method: CACL) -> None:
-    method.train()
     before = copy.deepcopy(method.state_dict())
     average_attention(method, batches(3))
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     assert all(parameter.grad is None for parameter in method.parameters())
-    assert method.training
-    method.eval()
+    assert not any(module.training for module in method.modules())
 
 
 def test_the_result_is_plain_values_with_a_name_per_token() -> None:
@@ -130,17 +118,14 @@ def test_the_result_is_plain_values_with_a_name_per_token() -> None:
 
 @pytest.mark.parametrize("change", [{"pairs": ("gq_gk",)}, {"pairs": ()}, {"contrast_weight": 0.0}])
 def test_a_cacl_without_transformer_is_refused(change: dict[str, object]) -> None:
-    method = replace(CONFIG, **change).build()
-    with pytest.raises(ValueError, match=r"CACL with .* has no transformer .* --method.pairs gq_gk gq_tq"):
-        average_attention(method, batches(2))
+    with pytest.raises(ValueError, match=r"it has no transformer .* such as --method\.pairs gq_gk gq_tq"):
+        average_attention(build_cacl(**change), batches(2))
 
 
 def test_another_method_is_refused() -> None:
-    config = MoCo.Config(
-        clips=RandomClips(count=1, num_frames=4), backbone=R3DConfig(depth=10, width=0.125), queue_length=12
-    )
-    with pytest.raises(ValueError, match="method MoCo has no transformer"):
-        average_attention(config.build(), batches(2))
+    config = MoCo.Config(backbone=R3DConfig(depth=10, width=0.125), queue_length=12)
+    with pytest.raises(ValueError, match="the run is of MoCo"):
+        average_attention(config.build().eval(), batches(2))
 
 
 def test_a_block_that_is_not_there_is_refused(method: CACL) -> None:
@@ -149,14 +134,14 @@ def test_a_block_that_is_not_there_is_refused(method: CACL) -> None:
 
 
 def test_a_run_that_diverged_is_refused() -> None:
-    broken = CONFIG.build()
+    broken = build_cacl()
     torch.nn.init.constant_(broken.transformer.class_token, float("nan"))
-    with pytest.raises(TrainingError, match="NaN or infinity; look at the loss"):
+    with pytest.raises(TrainingError, match="NaN or infinity"):
         average_attention(broken, batches(2))
 
 
 def test_nothing_to_average_is_refused(method: CACL) -> None:
-    with pytest.raises(ValueError, match="no clip to average"):
+    with pytest.raises(FeaturesError, match="no clip to measure"):
         average_attention(method, [])
     with pytest.raises(ValueError, match="num_clips must be at least 1, got 0"):
         average_attention(method, batches(2), num_clips=0)
@@ -208,11 +193,11 @@ def test_the_next_video_stands_in_for_one_that_cannot_be_read(
     shutil.copytree(corpus.parent, tmp_path / "copy")
     catalog = Catalog.load(tmp_path / "copy" / "catalog.parquet", root=tmp_path / "copy")
     (tmp_path / "copy" / "04.mp4").write_bytes(b"damaged")
-    found = read_random_clips(catalog, CONFIG.clips, DATA, num_clips=11, batch_size=4, num_workers=0)
+    found = read_random_clips(catalog, CLIPS, DATA, num_clips=11, batch_size=4, num_workers=0)
     result = average_attention(method, found, num_clips=11)
     assert result.num_clips == 11
     assert [Path(item.path).name for item in result.rejected] == ["04.mp4"]
-    short = read_random_clips(catalog, CONFIG.clips, DATA, num_clips=12, batch_size=4, num_workers=0)
+    short = read_random_clips(catalog, CLIPS, DATA, num_clips=12, batch_size=4, num_workers=0)
     assert average_attention(method, short, num_clips=12).num_clips == 11
 
 

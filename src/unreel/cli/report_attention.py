@@ -6,8 +6,10 @@ token that is looked at: the class token, the frames of the clip, the frames of 
 
 import json as json_format
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unreel.cli.terminal import ProgressBar, parse_arguments, print_summary, print_warning
 from unreel.data.catalog import Catalog
@@ -17,6 +19,7 @@ from unreel.recipes.find import load_run_method
 from unreel.report.attention import save_attention
 from unreel.report.figures import check_figure_path
 from unreel.runs import write_json
+from unreel.train.checkpoint import count_steps, list_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ def main(argv: list[str]) -> None:
     settings = {
         "run": str(arguments.run),
         "recipe": recipe_name,
+        "step": count_steps(list_checkpoints(arguments.run / "checkpoints")[-1]),
         "catalog_hash": catalog.hash,
         "split": split,
         "seed": arguments.seed,
@@ -97,10 +101,10 @@ def main(argv: list[str]) -> None:
     if arguments.json:
         sys.stdout.write(json_format.dumps(values, indent=2, ensure_ascii=False) + "\n")
         return
-    _report(result, arguments, recipe_name, split)
+    _report(result, arguments, settings)
 
 
-def _report(result: AttentionResult, arguments: Arguments, recipe_name: str, split: str) -> None:
+def _report(result: AttentionResult, arguments: Arguments, settings: Mapping[str, Any]) -> None:
     for rejection in result.rejected:
         print_warning(f"rejected {rejection.path}: {rejection.reason}")
     if result.num_clips < arguments.num_clips:
@@ -108,9 +112,10 @@ def _report(result: AttentionResult, arguments: Arguments, recipe_name: str, spl
     print_summary(
         f"Figure {arguments.out}",
         {
-            "run": f"{arguments.run}, {recipe_name}, block {result.block}",
-            "split": split or "all videos",
+            "run": f"{arguments.run}, {settings['recipe']}, step {settings['step']}",
+            "split": settings["split"] or "all videos",
             "clips": f"{result.num_clips} of {result.num_frames} frames, seed {arguments.seed}",
+            "shows": f"block {result.block}, mean of all heads",
             "numbers": arguments.data or "not kept; --data FILE.json keeps them",
         },
     )

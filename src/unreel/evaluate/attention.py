@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from unreel.data.batch import Rejection, VideoBatch
@@ -13,8 +12,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.clips import ClipSampling
 from unreel.data.loader import DataConfig
 from unreel.data.sweep import sweep_batches
-from unreel.errors import TrainingError
-from unreel.methods.cacl import CACL
+from unreel.evaluate.view_sweep import ViewSweep, check_finite
 from unreel.methods.method import Method
 from unreel.progress import Progress, ignore_progress
 from unreel.seeding import build_generator
@@ -100,7 +98,6 @@ def read_random_clips(
     )
 
 
-@torch.no_grad()
 def average_attention(
     method: Method,
     batches: Iterable[VideoBatch],
@@ -115,56 +112,42 @@ def average_attention(
     view. Nothing in the method changes. No more batches are taken than are needed.
 
     Args:
-        method: a CACL with a transformer.
-        batches: videos as the method's ``clips`` cut them.
+        method: a CACL with a transformer, in evaluation mode.
+        batches: videos as the method's ``clips`` cut them, such as those of `read_random_clips`.
         block: which block, counted from 0.
         num_clips: clips to average; fewer when the batches hold no more.
         progress: is told the number of clips done.
 
     Raises:
-        ValueError: the method has no transformer or no such block, or there is no clip.
+        ValueError: the method is no CACL, has no transformer or no such block, or is in training mode.
+        FeaturesError: there is no clip.
         TrainingError: the transformer gives NaN or infinity.
 
     Reference: CACL, figure 3.
     """
-    if not isinstance(method, CACL) or not method.config.has_transformer:
-        raise ValueError(
-            f"{_describe(method)} has no transformer whose attention could be shown; take a run of CACL with "
-            "a cross-architecture pair, such as --method.pairs gq_gk gq_tq"
-        )
     _check_num_clips(num_clips)
-    device = next(method.parameters()).device
-    total_NN: NDArray[np.float64] | None = None
-    rejected: dict[str, Rejection] = {}
+    sweep = ViewSweep(method, batches)
+    config = sweep.method.config
+    if not config.has_transformer:
+        raise ValueError(
+            f"this run contrasts the pairs ({', '.join(config.pairs)}) with weight {config.contrast_weight}, "
+            "so it has no transformer whose attention could be shown; take a run with a cross-architecture "
+            "pair, such as --method.pairs gq_gk gq_tq"
+        )
+    total_NN = np.zeros(())
     done = 0
-    for batch in batches:
-        # A video that fails does so in every round.
-        rejected |= {item.path: item for item in batch.rejections}
-        views = method.make_views(batch.to(device))
-        attention_BNN = method.attention(views, block=block).double().mean(dim=1)[: num_clips - done]
-        summed_NN = attention_BNN.sum(dim=0).cpu().numpy()
-        total_NN = summed_NN if total_NN is None else total_NN + summed_NN
+    for views in sweep:
+        attention_BHNN = check_finite(sweep.method.attention(views, block=block))
+        attention_BNN = attention_BHNN.double().mean(dim=1)[: num_clips - done]
+        total_NN = total_NN + attention_BNN.sum(dim=0).cpu().numpy()
         done += len(attention_BNN)
         progress(done, num_clips, "")
         if done == num_clips:
             break
-    if total_NN is None:
-        raise ValueError("there is no clip to average the attention over; the batches are empty")
-    if not np.isfinite(total_NN).all():
-        raise TrainingError(
-            "the transformer of this run gives NaN or infinity; look at the loss in metrics.jsonl and train "
-            "again with a lower train.optimizer.lr"
-        )
-    return AttentionResult(total_NN / done, num_clips=done, block=block, rejected=tuple(rejected.values()))
+    sweep.check(max_rejected_fraction=1.0)
+    return AttentionResult(total_NN / done, num_clips=done, block=block, rejected=tuple(sweep.rejected))
 
 
 def _check_num_clips(num_clips: int) -> None:
     if num_clips < 1:
         raise ValueError(f"num_clips must be at least 1, got {num_clips}; the published figure averages 50")
-
-
-def _describe(method: Method) -> str:
-    if isinstance(method, CACL):
-        pairs, weight = method.config.pairs, method.config.contrast_weight
-        return f"CACL with pairs ({', '.join(pairs)}) of weight {weight}"
-    return f"method {type(method).__name__}"
