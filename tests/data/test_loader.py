@@ -231,3 +231,12 @@ def test_the_number_of_workers_follows_the_cores_unless_given() -> None:
 def test_every_rule_for_clips_fits_the_loader(train: Catalog) -> None:
     batches = TrainingBatches(train, FramePerPart(num_frames=3), CONFIG, seed=0, batch_size=2)
     assert batches[0].frames_BNTHWC.shape == (2, 1, 3, 12, 16, 3)
+
+
+def test_reading_draws_nothing_from_the_global_generator(corpus: Path) -> None:
+    """A method's dropout would otherwise differ between a resumed run and the uninterrupted one."""
+    catalog, _ = select_videos(DataConfig(catalog=corpus))
+    batches = TrainingBatches(catalog, RandomClips(), DataConfig(height=8, width=8), seed=0, batch_size=4)
+    before = torch.get_rng_state()
+    next(iter(build_loader(batches, first=0, last=1, num_workers=0, is_pinned=False)))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -12,12 +12,13 @@ import torch
 
 from tests.corpus import shrink_recipe
 from tests.train.runs import build_recipe, load_weights
-from unreel.recipes import ccl, moco
+from unreel.recipes import cacl, ccl, moco
 from unreel.seeding import derive_key
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
 STEPS = 3
+KINDS = ("queue", "in-batch", "cycle", "two architectures")
 
 
 def recipe_of(name: str, catalog: Path) -> Recipe:
@@ -27,6 +28,12 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
         # Pictures large enough for steady batch statistics, so that rounding is not blown up.
         augmentation = replace(recipe.method.augmentation, size_px=32)
         method = replace(recipe.method, augmentation=augmentation, temperature=0.2)
+        recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
+    elif name == "two architectures":
+        recipe = shrink_recipe(cacl.ucf101_c3d(), catalog, steps=STEPS)
+        augmentation = replace(recipe.method.augmentation, size_px=32)
+        changes = {"augmentation": augmentation, "temperature": 0.2, "degree_dropout_prob": 0.0}
+        method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
     elif name == "in-batch":
         recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
@@ -45,14 +52,14 @@ def train_as(rank: int, port: int, catalog: Path, runs: Path) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1"}
-    for offset, name in enumerate(("queue", "in-batch", "cycle")):
+    for offset, name in enumerate(KINDS):
         os.environ["MASTER_PORT"] = str(port + offset)
         pretrain(recipe_of(name, catalog), runs / name, recipe_name=name)
 
 
 @pytest.fixture(scope="module")
 def shared_runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three runs that two processes made together."""
+    """Runs that two processes made together."""
     runs = tmp_path_factory.mktemp("two")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -67,7 +74,7 @@ def shared_runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-@pytest.mark.parametrize("name", ["queue", "in-batch", "cycle"])
+@pytest.mark.parametrize("name", KINDS)
 def test_two_processes_train_what_one_would(
     corpus: Path, shared_runs: Path, tmp_path: Path, name: str
 ) -> None:

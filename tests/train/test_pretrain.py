@@ -16,7 +16,9 @@ from tests.train.runs import build_recipe, is_same, load_weights
 from unreel.config import config_to_dict
 from unreel.errors import CatalogError, TrainingError
 from unreel.features.encoder import Encoder
-from unreel.recipes import ccl, moco
+from unreel.features.encoder_files import EncoderConfig
+from unreel.methods.cacl import CACL
+from unreel.recipes import cacl, ccl, moco
 from unreel.train.pretrain import pretrain, read_run_recipe
 from unreel.train.recipe import Recipe
 
@@ -108,6 +110,25 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_the_uninterrupted_one(
         for folder in (run, finished)
     )
     assert metrics == expected
+
+
+def test_a_run_resumes_without_the_file_that_it_started_from(corpus: Path, tmp_path: Path) -> None:
+    """Frame network, both momentum encoders and the queue come from the checkpoint, to the bit."""
+    recipe = shrink_recipe(cacl.ucf101_c3d(), corpus, steps=4)
+    method = recipe.method
+    assert isinstance(method, CACL.Config)
+    torch.manual_seed(7)
+    frames = tmp_path / "frames"
+    Encoder(method.frame_network.build(), EncoderConfig(backbone=method.frame_network)).save(frames)
+    recipe = replace(recipe, method=replace(method, frame_weights=frames))
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    pretrain(recipe, whole, recipe_name="cacl.ucf101_c3d")
+    shutil.copytree(whole, run)
+    shutil.rmtree(frames)
+    (run / "checkpoints" / "step-00000004.pt").unlink()
+    summary = pretrain(recipe, run, recipe_name="cacl.ucf101_c3d", is_resumed=True)
+    assert (summary.first_step, summary.steps) == (2, 4)
+    assert is_same(load_weights(run), load_weights(whole))
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

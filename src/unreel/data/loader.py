@@ -247,6 +247,9 @@ def build_loader(
         pin_memory=is_pinned,
         worker_init_fn=_start_worker,
         prefetch_factor=_PREFETCHED_BATCHES if num_workers else None,
+        # torch's loader draws a number when it starts; from the global generator, a resumed run would then
+        # draw others than the uninterrupted one.
+        generator=torch.Generator(),
     )
 
 
