@@ -122,12 +122,16 @@ def test_a_run_resumes_without_the_file_that_it_started_from(corpus: Path, tmp_p
     Encoder(method.frame_network.build(), EncoderConfig(backbone=method.frame_network)).save(frames)
     recipe = replace(recipe, method=replace(method, frame_weights=frames))
     whole, run = tmp_path / "whole", tmp_path / "run"
-    pretrain(recipe, whole, recipe_name="cacl.ucf101_c3d")
+    started = pretrain(recipe, whole, recipe_name="cacl.ucf101_c3d")
+    assert started.initial_weights == {
+        "frame_network": f"{frames / 'model.safetensors'}: 100% of the weights loaded (unreel names)"
+    }
     shutil.copytree(whole, run)
     shutil.rmtree(frames)
     (run / "checkpoints" / "step-00000004.pt").unlink()
     summary = pretrain(recipe, run, recipe_name="cacl.ucf101_c3d", is_resumed=True)
     assert (summary.first_step, summary.steps) == (2, 4)
+    assert summary.initial_weights == {}
     assert is_same(load_weights(run), load_weights(whole))
 
 

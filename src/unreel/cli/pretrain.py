@@ -128,6 +128,7 @@ def _report(summary: PretrainSummary, recipe: Recipe) -> None:
         if summary.num_failed
         else 0,
         "steps": steps,
+        **{name.replace("_", " "): text for name, text in summary.initial_weights.items()},
         "settings": f"{sum(1 for _ in iterate_leaves(recipe))} in {summary.run / 'recipe.json'}",
         **metrics,
         "time": format_duration(summary.seconds),

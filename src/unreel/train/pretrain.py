@@ -28,6 +28,7 @@ class PretrainSummary:
         num_steps: optimiser steps of the whole run.
         num_failed: videos that could not be read.
         num_left_out: videos that the settings exclude.
+        initial_weights: what the method took from files before the first step, in words; empty when resumed.
         metrics: the last line of metrics.
         seconds: wall time.
         stopped_by: name of the signal that stopped the run early, or "".
@@ -42,6 +43,7 @@ class PretrainSummary:
     num_steps: int
     num_failed: int
     num_left_out: int
+    initial_weights: Mapping[str, str]
     metrics: dict[str, Any]
     seconds: float
     stopped_by: str
@@ -109,6 +111,10 @@ def pretrain(
         num_steps=job.num_steps,
         num_failed=job.rejected.num_failed,
         num_left_out=job.rejected.num_left_out,
+        initial_weights={
+            name: f"{report.file}: {report.describe().splitlines()[0]}"
+            for name, report in job.initial_weights.items()
+        },
         metrics=outcome.metrics,
         seconds=time.perf_counter() - started,
         stopped_by=outcome.stopped_by,
