@@ -40,9 +40,11 @@ test-all: check ## everything that this machine can run: slow tests too, and GPU
 	@filter=$$($(BIN)/python -c 'import torch; print("" if torch.cuda.is_available() else "not gpu")') && \
 	  set -x && $(PYTEST) -m "$$filter" --cov --cov-report=term
 
-bench: install ## speed against other decoders; BENCH_ARGS goes to the script
+bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a look
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python benchmarks/decode.py $(BENCH_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shuffle_degree.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/cacl_step.py $(BENCH_ARGS)
 
 docs: install ## run the code blocks of the documentation and check its links
 	$(PYTEST) tests/test_docs.py

@@ -14,12 +14,7 @@ error.
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import multiprocessing
-import os
-import platform
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -29,6 +24,7 @@ from typing import Any
 import av
 import numpy as np
 from decode_backends import FLOOR, OURS, SOURCES, build_backends, build_unreel, draw_clip, write_files
+from machine import describe_machine
 
 from unreel.data.frame_index import FrameIndex
 from unreel.data.packets import VideoFile
@@ -142,32 +138,6 @@ def check_agreement(files: dict[Path, FrameIndex]) -> dict[str, float]:
     }
 
 
-def describe_machine() -> str:
-    cpu_file = Path("/proc/cpuinfo")
-    names = cpu_file.read_text().split("model name\t: ")[1:] if cpu_file.exists() else []
-    cpu = names[0].splitlines()[0] if names else platform.processor()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    ).stdout.strip()
-    versions = []
-    for package in ("av", "torch", "torchcodec", "decord2", "opencv-python-headless", "numpy"):
-        try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{package} not installed")
-    lines = [
-        f"Date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC. Commit: {commit or 'unknown'}.",
-        f"Machine: {cpu}, {os.cpu_count()} cores, {platform.system()}, load {os.getloadavg()[0]:.1f}.",
-        f"Versions: Python {platform.python_version()}, FFmpeg {av.ffmpeg_version_info} in PyAV, "
-        f"{', '.join(versions)}.",
-    ]
-    return "\n".join(lines)
-
-
 def format_table(one: dict[str, Score], two: dict[str, Score], agreement: dict[str, float]) -> str:
     lines = [
         "| backend | clips per CPU-second | unreel is faster by | wall clips/s, 1 process | 2 processes "
@@ -217,7 +187,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parts = [report_group(Path(folder), group, quick=arguments.quick) for group in GROUPS]
     title = "# Decoding clips\n\n" + " ".join((__doc__ or "").split("\n\n")[1].split())
-    report = "\n\n".join([title, describe_machine(), *parts])
+    machine = describe_machine("av", "torch", "torchcodec", "decord2", "opencv-python-headless", "numpy")
+    report = "\n\n".join([title, f"{machine} FFmpeg {av.ffmpeg_version_info} in PyAV.", *parts])
     print(report)
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)

@@ -15,17 +15,13 @@ Peers come with `pip install unreel[bench]`.
 """
 
 import argparse
-import datetime
-import importlib.metadata
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import Levenshtein
 import numpy as np
+from machine import describe_machine
 from rapidfuzz.distance import Levenshtein as RapidLevenshtein
 from rapidfuzz.process import cdist
 
@@ -215,30 +211,6 @@ def report_training(rounds: int, round_sec: float) -> str:
     )
 
 
-def describe_machine() -> str:
-    cpu_file = Path("/proc/cpuinfo")
-    names = cpu_file.read_text().split("model name\t: ")[1:] if cpu_file.exists() else []
-    cpu = names[0].splitlines()[0] if names else platform.processor()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    ).stdout.strip()
-    versions = [
-        f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "Levenshtein", "rapidfuzz")
-    ]
-    return "\n".join(
-        [
-            f"Date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC. Commit: {commit or 'unknown'}.",
-            f"Machine: {cpu}, {os.cpu_count()} cores, {platform.system()}, load {os.getloadavg()[0]:.1f}, "
-            f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}.",
-            f"Versions: Python {platform.python_version()}, {', '.join(versions)}.",
-        ]
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some ten seconds")
@@ -249,7 +221,7 @@ def main() -> None:
         " ".join(part.split()) for part in (__doc__ or "").split("\n\n")[1:3]
     )
     parts = [report(rounds, round_sec) for report in (report_distances, report_rejection, report_training)]
-    report = "\n\n".join([title, describe_machine(), *parts])
+    report = "\n\n".join([title, describe_machine("numpy", "Levenshtein", "rapidfuzz"), *parts])
     print(report)
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)

@@ -146,9 +146,22 @@ def iterate_leaves(config: object, prefix: str = "") -> Iterator[tuple[str, obje
             yield name, value
 
 
-def hash_config(config: object) -> str:
-    """Return 16 hexadecimal digits that change when any setting changes; 3 and 3.0 are one setting."""
-    text = json.dumps(_unify_numbers(config_to_dict(config)), sort_keys=True, separators=(",", ":"))
+def hash_config(config: object, *, with_paths: bool = True) -> str:
+    """Return 16 hexadecimal digits that change when any setting changes; 3 and 3.0 are one setting.
+
+    Args:
+        config: the settings.
+        with_paths: whether it matters where files lie.
+    """
+    paths = {name for name, value in iterate_leaves(config) if isinstance(value, Path)}
+    values = _unify_numbers(config_to_dict(config))
+    for name in () if with_paths else paths:
+        *groups, leaf = name.split(".")
+        group = values
+        for word in groups:
+            group = group[word]
+        del group[leaf]
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

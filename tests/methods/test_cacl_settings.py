@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -50,6 +51,13 @@ def test_settings_say_what_is_needed(
 ) -> None:
     config = replace(CACL.Config(), **changes)
     assert (config.has_contrast, config.has_transformer) == (has_contrast, has_transformer)
+
+
+def test_paths_are_made_absolute_and_words_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, kept in (("a/b", tmp_path / "a" / "b"), ("random", Path("random")), ("", Path())):
+        config = replace(CACL.Config(), frame_weights=Path(given)).with_absolute_paths()
+        assert config.frame_weights == kept
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from unreel.config import config_to_dict
 from unreel.errors import CatalogError, TrainingError
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
+from unreel.features.input_spec import InputSpec
 from unreel.methods.cacl import CACL
 from unreel.recipes import cacl, ccl, moco
+from unreel.recipes.find import load_run_recipe
 from unreel.train.pretrain import pretrain, read_run_recipe
 from unreel.train.recipe import Recipe
 
@@ -112,15 +114,19 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_the_uninterrupted_one(
     assert metrics == expected
 
 
-def test_a_run_resumes_without_the_file_that_it_started_from(corpus: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_without_the_file_that_it_started_from(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Frame network, both momentum encoders and the queue come from the checkpoint, to the bit."""
     recipe = shrink_recipe(cacl.ucf101_c3d(), corpus, steps=4)
     method = recipe.method
     assert isinstance(method, CACL.Config)
     torch.manual_seed(7)
     frames = tmp_path / "frames"
-    Encoder(method.frame_network.build(), EncoderConfig(backbone=method.frame_network)).save(frames)
-    recipe = replace(recipe, method=replace(method, frame_weights=frames))
+    spec = InputSpec(mean=method.frame_mean, std=method.frame_std)
+    Encoder(method.frame_network.build(), EncoderConfig(method.frame_network, spec)).save(frames)
+    monkeypatch.chdir(tmp_path)
+    recipe = replace(recipe, method=replace(method, frame_weights=Path("frames")))
     whole, run = tmp_path / "whole", tmp_path / "run"
     started = pretrain(recipe, whole, recipe_name="cacl.ucf101_c3d")
     assert started.initial_weights == {
@@ -129,7 +135,11 @@ def test_a_run_resumes_without_the_file_that_it_started_from(corpus: Path, tmp_p
     shutil.copytree(whole, run)
     shutil.rmtree(frames)
     (run / "checkpoints" / "step-00000004.pt").unlink()
-    summary = pretrain(recipe, run, recipe_name="cacl.ucf101_c3d", is_resumed=True)
+    monkeypatch.chdir("/")
+    name, kept = load_run_recipe(run)
+    # Where the file lay does not matter either: the weights are in the checkpoint.
+    kept = replace(kept, method=replace(kept.method, frame_weights=Path("/elsewhere")))
+    summary = pretrain(kept, run, recipe_name=name, is_resumed=True)
     assert (summary.first_step, summary.steps) == (2, 4)
     assert summary.initial_weights == {}
     assert is_same(load_weights(run), load_weights(whole))

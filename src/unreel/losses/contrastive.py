@@ -116,6 +116,14 @@ def multi_positive_info_nce(positive_BP: Tensor, negative_BK: Tensor, *, form: P
         return (torch.logaddexp(positives_B1, negatives_B1) - positives_B1).mean()
 
 
+@torch.no_grad()
+def retrieval_accuracy(query_BD: Tensor, key_BD: Tensor) -> Tensor:
+    """Return the share of queries whose nearest key, by cosine and within the batch, is their own."""
+    with torch.autocast(query_BD.device.type, enabled=False):
+        nearest_B = (normalize(query_BD) @ normalize(key_BD).T).argmax(dim=1)
+        return (nearest_B == torch.arange(len(query_BD), device=query_BD.device)).float().mean()
+
+
 def normalize(rows_XD: Tensor) -> Tensor:
     """Scale the last axis to length one, in float32; a zero vector stays zero."""
     return F.normalize(rows_XD.float(), dim=-1)

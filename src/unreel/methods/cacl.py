@@ -15,9 +15,9 @@ from unreel.augment.shuffle import sample_shuffles
 from unreel.augment.shuffle_degree import count_degree_classes, degree_to_class
 from unreel.data.batch import VideoBatch
 from unreel.distributed import gather_rows
-from unreel.losses.contrastive import normalize
+from unreel.losses.contrastive import retrieval_accuracy
 from unreel.losses.cross_architecture import cross_architecture_loss, pair_similarities
-from unreel.methods.cacl_settings import RANDOM_FRAMES, CACLSettings
+from unreel.methods.cacl_settings import RANDOM_FRAMES, UNNORMALIZED, CACLSettings
 from unreel.methods.method import Method, StepOutput
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
@@ -27,7 +27,7 @@ from unreel.models.momentum import MomentumEncoder
 from unreel.models.queue import KeyQueue
 from unreel.models.shuffle_pair import NUM_COPIES, DegreeHead, PairEncoder, pair_clips, pair_frames
 from unreel.models.weight_matching import LoadReport
-from unreel.models.weights import load_backbone_weights
+from unreel.models.weights import load_backbone_weights, read_normalization
 from unreel.models.zoo import build_backbone
 
 # B batch, C channels, T frames, H W pixels, D features, E embedding, P positive pairs, K negatives
@@ -116,12 +116,13 @@ class CACL(Method):
         """Load the frame network.
 
         Raises:
-            ValueError: no weights are named.
-            WeightsError: the file cannot be read or does not fit ``frame_network``.
+            ValueError: no weights are named, or they want pixels that are normalised in another way.
+            WeightsError: the file cannot be read or does not fill all of ``frame_network``.
         """
-        if not self.config.has_transformer or str(self.config.frame_weights) == RANDOM_FRAMES:
+        weights = self.config.frame_weights
+        if not self.config.has_transformer or str(weights) == RANDOM_FRAMES:
             return {}
-        if self.config.frame_weights == Path():
+        if weights == Path():
             raise ValueError(
                 "method.frame_weights is missing: the transformer needs a trained frame network. Train one "
                 "on the same videos (`unreel pretrain frame_moco.ucf101 --run runs/frames ...`; "
@@ -129,7 +130,14 @@ class CACL(Method):
                 "runs/frames/encoder, or the file of a MoCo or torchvision ResNet; the word "
                 f'"{RANDOM_FRAMES}" leaves the network random'
             )
-        return {"frame_network": load_backbone_weights(self.frames.backbone, self.config.frame_weights)}
+        expected = (self.config.frame_mean, self.config.frame_std)
+        trained = read_normalization(weights)
+        if trained not in (None, expected) and expected != UNNORMALIZED:
+            raise ValueError(
+                f"method.frame_mean and method.frame_std are {expected}, but {weights} was trained with "
+                f"{trained}; give it these (mean 0 and std 1 leave its pixels as they are, on purpose)"
+            )
+        return {"frame_network": load_backbone_weights(self.frames.backbone, weights, min_share=1.0)}
 
     def make_views(self, batch: VideoBatch) -> CACLViews:
         """Augment the first clip to the query and the last one to the key; draw one shuffle for both."""
@@ -163,7 +171,7 @@ class CACL(Method):
             losses.append(self.config.contrast_weight * contrast)
             terms |= {"contrast": contrast.detach(), **self._describe(embeddings)}
         if self.config.degree_weight:
-            logits_BN = self.degree_head(features_BD).float()
+            logits_BN = self.degree_head(features_BD)
             degree = F.cross_entropy(logits_BN, views.degree_class_B)
             is_right_B = logits_BN.detach().argmax(dim=1) == views.degree_class_B
             losses.append(self.config.degree_weight * degree)
@@ -180,9 +188,14 @@ class CACL(Method):
     def _embed_key(self, views: CACLViews) -> dict[str, Tensor]:
         assert views.key_BCTHW is not None
         is_swapped = self.config.swap_key_order
-        pairs_B2CTHW = pair_clips(views.key_BCTHW, views.order_BT, is_swapped=is_swapped)
+
+        def embed_pairs(clips_BCTHW: Tensor, order_BT: Tensor) -> Tensor:
+            embedding_BE: Tensor = self.key_cnn(pair_clips(clips_BCTHW, order_BT, is_swapped=is_swapped))
+            return embedding_BE
+
         group_size = self.config.shuffle_bn_group if self.training else 0
-        embeddings = {"gk": forward_shuffled(self.key_cnn, pairs_B2CTHW, group_size=group_size)}
+        key_BE = forward_shuffled(embed_pairs, views.key_BCTHW, views.order_BT, group_size=group_size)
+        embeddings = {"gk": key_BE}
         if self.config.has_transformer:
             tokens_BTD = self._frame_tokens(views.key_BCTHW, views.order_BT, is_swapped=is_swapped)
             embeddings["tk"] = self.key_transformer(tokens_BTD)
@@ -204,27 +217,37 @@ class CACL(Method):
         )
 
     def _negatives(self, embeddings: Mapping[str, Tensor], owners_B: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the keys that ``gq`` is contrasted with, and which of them are of the row's own video."""
+        """Return the keys that ``gq`` is contrasted with, and which of them are of the row's own video.
+
+        Raises:
+            ValueError: there is neither a queue nor another video.
+        """
         if self.config.queue_length:
             is_excluding = self.config.exclude_own_keys
             return self.queue.keys_KD, self.queue.excluded(owners_B) if is_excluding else None
         keys = [gather_rows(embeddings[name]) for name in _KEYS if name in embeddings]
         owners_G = gather_rows(owners_B).repeat(len(keys))
+        if len(keys[0]) < 2:
+            raise ValueError(
+                "method.queue_length = 0 takes the other videos of a part of the batch as negatives, and "
+                "there is none; lower train.accumulate, raise train.batch_size or use a queue"
+            )
         return torch.cat(keys), owners_B[:, None] == owners_G[None, :]
 
     @torch.no_grad()
     def _describe(self, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]:
         similarities = pair_similarities(embeddings, self.config.pairs)
-        nearest_B = (normalize(embeddings["gq"]) @ normalize(embeddings["gk"]).T).argmax(dim=1)
-        is_own_B = nearest_B == torch.arange(len(nearest_B), device=nearest_B.device)
+        accuracies = {"batch_accuracy": retrieval_accuracy(embeddings["gq"], embeddings["gk"])}
+        if "tq" in embeddings:
+            accuracies["transformer_accuracy"] = retrieval_accuracy(embeddings["tq"], embeddings["tk"])
         return {
             **{f"similarity_{pair}": value_B.mean() for pair, value_B in similarities.items()},
-            "batch_accuracy": is_own_B.float().mean(),
+            **accuracies,
         }
 
     @torch.no_grad()
     def embed(self, views: CACLViews) -> dict[str, Tensor]:
-        """Return the embeddings that the pairs are made of, by name (``gq``, ``gk``, ``tq``, ``tk``).
+        """Return ``gq`` and ``gk``, and with a transformer ``tk`` and, if a pair has it, ``tq``.
 
         Queue and momentum encoders stay as they are; in evaluation mode nothing at all changes.
         """

@@ -1,8 +1,9 @@
 """The settings of CACL: what is paired with what, how strongly, and the networks that see it."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Self, get_args
 
 from unreel.augment.compose import ClipAugmentation
 from unreel.augment.shuffle import ShuffleConfig
@@ -19,6 +20,9 @@ from unreel.models.zoo import BackboneConfig
 
 RANDOM_FRAMES = "random"
 """Stands for ``frame_weights`` where there are none."""
+
+UNNORMALIZED = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+"""Mean and standard deviation that leave pixels as they are."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -87,6 +91,12 @@ class CACLSettings(MethodConfig):
     def has_transformer(self) -> bool:
         """Whether a pair needs the transformer."""
         return self.has_contrast and any("t" in pair for pair in self.pairs)
+
+    def with_absolute_paths(self) -> Self:
+        """Return the settings with ``frame_weights`` found from any folder."""
+        if str(self.frame_weights) in (str(Path()), RANDOM_FRAMES):
+            return self
+        return dataclasses.replace(self, frame_weights=self.frame_weights.absolute())
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -79,6 +79,10 @@ class MethodConfig(ABC):
     """How a view is made of a clip."""
     backbone: BackboneConfig
     """The network that learns."""
+
+    def with_absolute_paths(self) -> Self:
+        """Return the settings with every path in them absolute, as a run folder keeps them."""
+        return self
 
     @abstractmethod
     def build(self) -> Method:

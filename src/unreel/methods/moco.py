@@ -16,7 +16,13 @@ from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.clips import ClipSampling, GridFrames, RandomClips
 from unreel.distributed import gather_rows, rank_index
-from unreel.losses.contrastive import check_temperature, in_batch_info_nce, info_nce, normalize
+from unreel.losses.contrastive import (
+    check_temperature,
+    in_batch_info_nce,
+    info_nce,
+    normalize,
+    retrieval_accuracy,
+)
 from unreel.methods.method import Method, MethodConfig, StepOutput
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
@@ -168,13 +174,12 @@ class MoCo(Method):
 
     def _terms(self, loss: Tensor, query_BD: Tensor, key_BD: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            similarity_BB = normalize(query_BD) @ normalize(key_BD).T
-            own_B = torch.arange(len(query_BD), device=query_BD.device)
-            return {
-                "contrast": loss.detach(),
-                "positive_similarity": similarity_BB.diagonal().mean(),
-                "batch_accuracy": (similarity_BB.argmax(dim=1) == own_B).float().mean(),
-            }
+            similarity_B = (normalize(query_BD) * normalize(key_BD)).sum(dim=1)
+        return {
+            "contrast": loss.detach(),
+            "positive_similarity": similarity_B.mean(),
+            "batch_accuracy": retrieval_accuracy(query_BD, key_BD),
+        }
 
     def after_step(self, progress: float) -> None:
         """Move the momentum encoder and store the keys of the step."""

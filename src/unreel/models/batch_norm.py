@@ -18,7 +18,7 @@ from unreel.distributed import gather_rows, rank_index, world_size
 # B batch
 
 
-def forward_shuffled(network: Callable[[Tensor], Tensor], batch_BX: Tensor, *, group_size: int) -> Tensor:
+def forward_shuffled(network: Callable[..., Tensor], *inputs_BX: Tensor, group_size: int) -> Tensor:
     """Run a network whose batch statistics tell nothing of the batch's order (Shuffle-BN).
 
     Among several processes the rows of all are dealt out at random, run, and brought home. In one process the
@@ -27,29 +27,31 @@ def forward_shuffled(network: Callable[[Tensor], Tensor], batch_BX: Tensor, *, g
 
     Args:
         network: maps rows to rows, without gradient.
-        batch_BX: its input, any shape behind the batch axis.
+        inputs_BX: what it takes, any shapes behind the batch axis; rows stay together.
         group_size: rows that are normalised together in one process; 0 runs every batch as it is.
 
     Reference: He et al., 2020, section 3.3 (Shuffling BN).
     """
+    batch_size, device = len(inputs_BX[0]), inputs_BX[0].device
     if world_size() > 1 and group_size:
-        return _forward_across_ranks(network, batch_BX)
-    num_groups = len(batch_BX) // group_size if group_size else 0
+        return _forward_across_ranks(network, inputs_BX)
+    num_groups = batch_size // group_size if group_size else 0
     if num_groups < 2:
-        return network(batch_BX)
-    order_B = torch.randperm(len(batch_BX)).to(batch_BX.device)
-    groups = batch_BX[order_B].tensor_split(num_groups)
-    return torch.cat([network(group) for group in groups])[torch.argsort(order_B)]
+        return network(*inputs_BX)
+    order_B = torch.randperm(batch_size).to(device)
+    groups = order_B.tensor_split(num_groups)
+    outputs = [network(*(rows[group] for rows in inputs_BX)) for group in groups]
+    return torch.cat(outputs)[torch.argsort(order_B)]
 
 
-def _forward_across_ranks(network: Callable[[Tensor], Tensor], batch_BX: Tensor) -> Tensor:
-    all_rows = gather_rows(batch_BX)
-    order = torch.randperm(len(all_rows)).to(all_rows.device)
+def _forward_across_ranks(network: Callable[..., Tensor], inputs_BX: tuple[Tensor, ...]) -> Tensor:
+    batch_size = len(inputs_BX[0])
+    order = torch.randperm(batch_size * world_size()).to(inputs_BX[0].device)
     dist.broadcast(order, src=0)
-    first = rank_index() * len(batch_BX)
-    mine = slice(first, first + len(batch_BX))
-    outputs = gather_rows(network(all_rows[order[mine]]).contiguous())
-    return outputs[torch.argsort(order)[mine]]
+    first = rank_index() * batch_size
+    mine = slice(first, first + batch_size)
+    outputs = network(*(gather_rows(rows)[order[mine]] for rows in inputs_BX))
+    return gather_rows(outputs.contiguous())[torch.argsort(order)[mine]]
 
 
 class _SumOverRanks(torch.autograd.Function):

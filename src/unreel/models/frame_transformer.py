@@ -155,7 +155,9 @@ class FrameTransformer(nn.Module):
         for block in self.blocks:
             tokens_BNW = block(tokens_BNW)
         # LayerNorm looks at tokens one by one, so the others need not be normalised.
-        embedding: Tensor = self.head(self.norm(tokens_BNW[:, 0]))
+        class_token_BW = self.norm(tokens_BNW[:, 0])
+        with torch.autocast(class_token_BW.device.type, enabled=False):  # decision E5
+            embedding: Tensor = self.head(class_token_BW.to(self.head.weight.dtype))
         return embedding
 
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """Heads that turn features into the embeddings a loss sees."""
 
+import torch
 from torch import Tensor, nn
 
 # B batch, D features
@@ -26,6 +27,7 @@ class ProjectionHead(nn.Module):
             self.layers = nn.Sequential(nn.Linear(num_features, embedding_dim))
 
     def forward(self, features_BD: Tensor) -> Tensor:
-        """Project the last axis; embeddings are not normalised, the losses do that."""
-        embedding: Tensor = self.layers(features_BD)
+        """Project the last axis, in float32 (decision E5); the losses normalise, this does not."""
+        with torch.autocast(features_BD.device.type, enabled=False):
+            embedding: Tensor = self.layers(features_BD.float())
         return embedding

@@ -88,3 +88,9 @@ class DegreeHead(nn.Sequential):
             nn.Dropout(dropout_prob),
             nn.Linear(hidden_dim, num_classes),
         )
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        """Return the logits of the degrees, in float32 (decision E5)."""
+        with torch.autocast(features_BD.device.type, enabled=False):
+            logits_BN: Tensor = super().forward(features_BD.float())  # type: ignore[no-untyped-call]
+        return logits_BN

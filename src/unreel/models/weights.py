@@ -5,6 +5,7 @@ A file is read without running any code from it; whatever does not fit the backb
 
 import dataclasses
 import hashlib
+import json
 import pickle
 import re
 import warnings
@@ -20,6 +21,10 @@ from unreel.errors import WeightsError
 from unreel.models.backbone import Backbone
 from unreel.models.weight_matching import LoadReport, join_names, match_weights
 
+Color = tuple[float, float, float]
+"""A number for red, green and blue."""
+
+_DESCRIPTION_FILE = "encoder.json"
 _CONTAINERS = (
     "state_dict",
     "model_state_dict",
@@ -109,24 +114,54 @@ def _open_containers(content: object) -> dict[str, Tensor]:
     return {str(key): value.detach() for key, value in content.items() if isinstance(value, Tensor)}
 
 
-def load_backbone_weights(backbone: Backbone, path: Path) -> LoadReport:
+def load_backbone_weights(backbone: Backbone, path: Path, *, min_share: float = 0.5) -> LoadReport:
     """Copy the weights of a file into a backbone, in place, and tell what fitted.
 
     The names may be ours or torchvision's, behind any prefix, so that checkpoints of MoCo and of other
     training code load as they are. A 2D ResNet-18 fills R3D-18+1 up to res5 (decision L16).
 
+    Args:
+        backbone: the network.
+        path: a weights file, or the folder of an encoder.
+        min_share: share of the weights that must fit: half is a start for a network that learns, one that
+            never learns needs all (1).
+
     Raises:
-        WeightsError: the file cannot be read, less than half of the weights fit, or more than a tenth have
-            another shape in the file; the backbone is then unchanged.
+        WeightsError: the file cannot be read, less than ``min_share`` of the weights fit, or more than a
+            tenth have another shape in the file; the backbone is then unchanged.
     """
     state = load_state_dict_file(path)
     fitting, report = match_weights(backbone, state)
     # More than half of a ResNet-18 would find its name and shape in a ResNet-50, and be worth nothing there.
-    if report.share_loaded < 0.5 or len(report.mismatched) > 0.1 * len(report.loaded):
+    if report.share_loaded < min_share or len(report.mismatched) > 0.1 * len(report.loaded):
         raise WeightsError(f"{path}: {_explain(backbone, report, state)}")
     backbone.load_state_dict(fitting, strict=False)
     file = _find_file(path)
     return dataclasses.replace(report, file=file, file_hash=_hash_file(file))
+
+
+def read_normalization(path: Path) -> tuple[Color, Color] | None:
+    """Return what a network's pixels are normalised with, where an encoder's description says so.
+
+    Args:
+        path: the folder of an encoder; of anything else nothing is known.
+
+    Returns:
+        Mean and standard deviation of red, green and blue, pixels being in [0, 1].
+
+    Raises:
+        WeightsError: the description is damaged.
+    """
+    description = Path(path) / _DESCRIPTION_FILE
+    if not description.is_file():
+        return None
+    try:
+        content = json.loads(description.read_text(encoding="utf-8"))["input"]
+        mean, std = (tuple(float(value) for value in content[name]) for name in ("mean", "std"))
+        (red, green, blue), (red_std, green_std, blue_std) = mean, std
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{description} describes no encoder ({error}); export it again") from error
+    return (red, green, blue), (red_std, green_std, blue_std)
 
 
 def _explain(backbone: Backbone, report: LoadReport, state: Mapping[str, Tensor]) -> str:

@@ -76,7 +76,11 @@ def pretrain(
         ValueError: the settings do not fit the videos or the machine.
     """
     started = time.perf_counter()
-    recipe = replace(recipe, data=replace(recipe.data, catalog=recipe.data.catalog.absolute()))
+    recipe = replace(
+        recipe,
+        method=recipe.method.with_absolute_paths(),
+        data=replace(recipe.data, catalog=recipe.data.catalog.absolute()),
+    )
     rank = read_rank()
     if not rank.is_main:
         progress = ignore_progress

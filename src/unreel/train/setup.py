@@ -191,7 +191,6 @@ def _identity(recipe: Recipe, catalog: Catalog) -> str:
     """Hash what the weights depend on, not where files lie, how they are read or how often one reports."""
     data = dataclasses.replace(
         recipe.data,
-        catalog=Path(),
         num_workers=0,
         cache="none",
         cache_limit_mb=0,
@@ -200,7 +199,8 @@ def _identity(recipe: Recipe, catalog: Catalog) -> str:
     train_config = dataclasses.replace(
         recipe.train, device="", log_every_steps=1, checkpoint_every_steps=1, keep_checkpoints=1
     )
-    return f"{hash_config(dataclasses.replace(recipe, data=data, train=train_config))}-{catalog.hash}"
+    settings = hash_config(dataclasses.replace(recipe, data=data, train=train_config), with_paths=False)
+    return f"{settings}-{catalog.hash}"
 
 
 def _check_is_new(run: Path, rank: Rank) -> None:
