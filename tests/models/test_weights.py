@@ -17,7 +17,7 @@ from unreel.models.r3d_plus1 import R3DPlus1
 from unreel.models.resnet2d import ResNet2D
 from unreel.models.resnet3d import ResNet3D
 from unreel.models.torchvision_names import map_to_torchvision, to_torchvision
-from unreel.models.weights import load_backbone_weights, load_state_dict_file
+from unreel.models.weights import explain_torch_error, load_backbone_weights, load_state_dict_file
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1, 2])}
 
@@ -98,6 +98,18 @@ def test_a_file_that_would_run_code_is_refused_and_runs_none(tmp_path: Path) -> 
         with pytest.raises(WeightsError, match=rf"{name}: reading it would run code \(.*weights_only=False"):
             load_state_dict_file(tmp_path / name)
     assert not (tmp_path / "harm").exists()
+
+
+def test_torchs_many_lines_become_one_reason_and_the_name_of_the_code(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "network.pt")
+    with pytest.raises(pickle.UnpicklingError) as caught:
+        torch.load(tmp_path / "network.pt", weights_only=True)
+    assert len(str(caught.value).splitlines()) > 3
+    code = "torch.nn.modules.linear.Linear"
+    reason = f"reading it would run code ({code}), which is refused"
+    assert explain_torch_error(caught.value) == (reason, code)
+    assert explain_torch_error(RuntimeError("no GLOBAL x. At all")) == ("no GLOBAL x", "")
+    assert explain_torch_error(EOFError()) == ("EOFError", "")
 
 
 def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:

@@ -86,22 +86,33 @@ def _read_torch(path: Path) -> object:
             warnings.simplefilter("ignore")  # of unusual formats, which either load or are refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file may raise anything
-        wanted = re.search(r"(?:GLOBAL|class) ([\w.]+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and wanted:
+        reason, code = explain_torch_error(error)
+        if code:
             raise WeightsError(
-                f"{path}: reading it would run code ({wanted[1]}), which is refused; where you trust the "
-                "file, read it with torch.load(..., weights_only=False) and save its state dictionary alone"
+                f"{path}: {reason}; where you trust the file, read it with torch.load(..., "
+                "weights_only=False) and save its state dictionary alone"
             ) from error
         raise WeightsError(
-            f"{path}: not a whole PyTorch weights file ({_shorten(error)}); copy it again, or save a state "
+            f"{path}: not a whole PyTorch weights file ({reason}); copy it again, or save a state "
             "dictionary with torch.save"
         ) from error
 
 
-def _shorten(error: Exception) -> str:
-    """Return the reason alone: torch adds the advice to read the file with its code."""
-    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
-    return re.split(r"\. |\n", text)[0] or type(error).__name__
+def explain_torch_error(error: Exception) -> tuple[str, str]:
+    """Say in one line why ``torch.load(..., weights_only=True)`` failed.
+
+    torch's own text runs over many lines and advises to read the file with the code in it, whatever is wrong.
+
+    Returns:
+        The reason, and the name of the code that reading would have run: empty where the file is only
+        damaged, or is no file of torch.
+    """
+    text = str(error)
+    wanted = re.search(r"(?:GLOBAL|class) ([\w.]+)", text)
+    if isinstance(error, pickle.UnpicklingError) and wanted:
+        return f"reading it would run code ({wanted[1]}), which is refused", wanted[1]
+    own_words = text.rpartition("WeightsUnpickler error:")[2].strip()
+    return re.split(r"\. |\n", own_words)[0] or type(error).__name__, ""
 
 
 def _open_containers(content: object) -> dict[str, Tensor]:
