@@ -6,7 +6,7 @@ from unreel.methods.cacl import CACL
 from unreel.models.c3d import C3DConfig
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
 from unreel.models.zoo import BackboneConfig
-from unreel.recipes import cacl
+from unreel.recipes import cacl, frame_moco
 from unreel.train.recipe import Recipe
 
 PAPER: dict[Callable[[], Recipe], BackboneConfig] = {
@@ -75,3 +75,12 @@ def test_the_rows_of_the_first_table() -> None:
     both, cross = method_of(cacl.ucf101_sdp_vmoco), method_of(cacl.ucf101_vmoco_t)
     assert (both.pairs, both.has_transformer, both.degree_weight) == (("gq_gk",), False, 1.0)
     assert (len(cross.pairs), cross.has_transformer, cross.degree_weight) == (4, True, 0.0)
+
+
+def test_the_small_recipe_fits_its_stage_one() -> None:
+    """The frame network that frame_moco.small exports is the one that cacl.small loads."""
+    method, frames = method_of(cacl.small), frame_moco.small().method
+    assert method.frame_network == frames.backbone
+    assert (method.frame_mean, method.frame_std) == (frames.augmentation.mean, frames.augmentation.std)
+    assert (len(method.pairs), method.positives, method.queue_length) == (4, "per_pair", 0)
+    assert cacl.small().data.cache == "ram"

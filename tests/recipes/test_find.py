@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,8 +10,10 @@ import torch
 from tests.train.runs import build_recipe, is_same, load_weights
 from unreel.config import config_to_dict
 from unreel.errors import TrainingError
-from unreel.recipes import ccl
+from unreel.methods.method import Method
+from unreel.recipes import ccl, find
 from unreel.recipes.find import find_recipe, list_recipes, load_run_method, load_run_recipe
+from unreel.train.checkpoint import LoadedWeights
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
@@ -91,12 +95,48 @@ def test_a_trained_method_is_read_back_with_its_newest_weights(corpus: Path, tmp
     recipe = build_recipe(corpus, steps=3)
     pretrain(recipe, tmp_path, recipe_name="moco.ucf101")
     generator_before = torch.random.get_rng_state()
-    name, read_back, method = load_run_method(tmp_path)
+    loaded = load_run_method(tmp_path)
+    method = loaded.method
     assert torch.equal(torch.random.get_rng_state(), generator_before)
-    assert (name, read_back) == ("moco.ucf101", recipe)
+    assert (loaded.recipe_name, loaded.recipe) == ("moco.ucf101", recipe)
     assert not any(module.training for module in method.modules())
     assert is_same(method.state_dict(), load_weights(tmp_path))
     assert not is_same(method.state_dict(), recipe.method.build().state_dict())
+    assert loaded.describe() == {
+        "recipe": "moco.ucf101",
+        "method_name": "MoCo",
+        "train_seed": recipe.train.seed,
+        "step": 3,
+        "weights_hash": loaded.weights.hash,
+    }
+
+
+def test_two_runs_with_other_seeds_are_told_apart_by_their_weights(corpus: Path, tmp_path: Path) -> None:
+    hashes = []
+    for number, seed in enumerate((0, 0, 1)):
+        recipe = build_recipe(corpus, steps=1)
+        recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed))
+        pretrain(recipe, tmp_path / str(number), recipe_name="moco.ucf101")
+        described = load_run_method(tmp_path / str(number)).describe()
+        assert described["train_seed"] == seed
+        hashes.append(described["weights_hash"])
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_step_is_that_of_the_weights_whatever_is_written_meanwhile(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on writes step 9 right after step 2 has been read."""
+    pretrain(build_recipe(corpus, steps=2), tmp_path, recipe_name="moco.ucf101")
+    load = find.load_method_weights
+
+    def load_while_the_run_goes_on(path: Path, method: Method) -> LoadedWeights:
+        loaded = load(path, method)
+        shutil.copy(path, path.with_name("step-00000009.pt"))
+        return loaded
+
+    monkeypatch.setattr(find, "load_method_weights", load_while_the_run_goes_on)
+    assert load_run_method(tmp_path).describe()["step"] == 2
 
 
 def test_a_run_without_a_checkpoint_is_refused_with_the_remedy(tmp_path: Path) -> None:

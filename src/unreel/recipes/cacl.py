@@ -4,9 +4,12 @@ import dataclasses
 
 from unreel.augment.compose import ClipAugmentation
 from unreel.augment.shuffle import ShuffleConfig
+from unreel.data.clips import RandomClips
 from unreel.data.loader import DataConfig
 from unreel.methods.cacl import CACL
 from unreel.models.c3d import C3DConfig
+from unreel.models.frame_transformer import FrameTransformerConfig
+from unreel.models.resnet2d import ResNetConfig
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
 from unreel.models.zoo import BackboneConfig
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
@@ -44,7 +47,8 @@ def kinetics400_c3d() -> Recipe:
     """CACL with C3D on Kinetics-400, training split; stage one is `frame_moco.ucf101` on Kinetics-400.
 
     Paper: Table 4, row CACL*: recall@1 on UCF101 44.2 %. Measured with this code: not yet.
-    Nothing is said of other settings, so they are those of UCF101 (decision A15).
+    Nothing is said of other settings, so they are those of UCF101 (decision A15); the steps of stage one are
+    then to be scaled with the number of frames.
     """
     return _build_paper(C3DConfig())
 
@@ -54,7 +58,8 @@ def ucf101_c3d_official() -> Recipe:
 
     That is: a weight of 0 for the shuffle degree, one softmax per pair, the key view's copies swapped,
     shuffles of roughly uniform degree, no blur, frames not normalised for the frame network, rate 0.01 and
-    weight decay 1e-4 (decisions A3 to A5, A7 to A9, A12). Measured with this code: not yet.
+    weight decay 1e-4 (decisions A3 to A5, A7 to A9, A12). The rate follows the cosine from step to step; the
+    code changes it once per epoch. Measured with this code: not yet.
     """
     return _build_official(C3DConfig())
 
@@ -109,6 +114,40 @@ def ucf101_vmoco_t() -> Recipe:
     Paper: Table 1, row V-MoCo+T: recall@1 39.1 %. Measured with this code: not yet.
     """
     return _change(ucf101_c3d(), degree_weight=0.0)
+
+
+def small() -> Recipe:
+    """CACL for two CPU cores: a narrow C3D, small pictures, a small transformer, contrast inside the batch.
+
+    Stage one is `frame_moco.small`; then ``--method.frame_weights RUN/encoder``. Each view is a clip of its
+    own, so that what is common is the video and not the moment. The pairs have a softmax each: in one
+    softmax, as the paper prints it, the transformer says the same of all clips and the CNN learns nothing
+    from the contrast. The momentum is low because training is short. Measured:
+    benchmarks/results/sample_videos.md.
+    """
+    return Recipe(
+        method=CACL.Config(
+            clips=RandomClips(count=2, num_frames=16, frame_stride=2),
+            augmentation=ClipAugmentation.only_crop(32, mean=(0.45,) * 3, std=(0.225,) * 3),
+            backbone=C3DConfig(width=0.125),
+            positives="per_pair",
+            embedding_dim=64,
+            hidden_dim=128,
+            temperature=0.1,
+            queue_length=0,
+            momentum=0.5,
+            degree_hidden_dim=256,
+            transformer=FrameTransformerConfig(width=96, depth=2, num_heads=3),
+            frame_network=ResNetConfig(depth=18, width=0.25),
+        ),
+        data=DataConfig(height=36, width=48, cache="ram"),
+        train=TrainConfig(
+            steps=800,
+            batch_size=32,
+            optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4, decay_norms=False),
+            schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
+        ),
+    )
 
 
 def _build_paper(backbone: BackboneConfig) -> Recipe:

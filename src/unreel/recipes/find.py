@@ -5,7 +5,9 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,9 +15,36 @@ import unreel.recipes
 from unreel.config import config_from_dict
 from unreel.errors import TrainingError
 from unreel.methods.method import Method
-from unreel.train.checkpoint import list_checkpoints, load_method_weights
+from unreel.train.checkpoint import LoadedWeights, list_checkpoints, load_method_weights
 from unreel.train.pretrain import read_run_recipe
 from unreel.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A trained method, and what it was trained from.
+
+    Attributes:
+        recipe_name: by which the recipe is found again.
+        recipe: the full configuration.
+        method: in evaluation mode, with the weights of a checkpoint.
+        weights: which weights these are.
+    """
+
+    recipe_name: str
+    recipe: Recipe
+    method: Method
+    weights: LoadedWeights
+
+    def describe(self) -> dict[str, Any]:
+        """Return what tells these weights from all others, for the file of a result."""
+        return {
+            "recipe": self.recipe_name,
+            "method_name": type(self.method).__name__,
+            "train_seed": self.recipe.train.seed,
+            "step": self.weights.step,
+            "weights_hash": self.weights.hash,
+        }
 
 
 def list_recipes() -> dict[str, Callable[[], Recipe]]:
@@ -62,8 +91,8 @@ def load_run_recipe(run: Path) -> tuple[str, Recipe]:
         raise TrainingError(f"{run}/recipe.json does not fit this version of unreel: {error}") from error
 
 
-def load_run_method(run: Path) -> tuple[str, Recipe, Method]:
-    """Return the name, the configuration and the trained method of a run, from its folder alone.
+def load_run_method(run: Path) -> LoadedRun:
+    """Return the configuration and the trained method of a run, from its folder alone.
 
     The method has the weights of the newest checkpoint, those of heads and momentum encoders included, is in
     evaluation mode and lies on the CPU. torch's global generator is left as it was.
@@ -80,8 +109,8 @@ def load_run_method(run: Path) -> tuple[str, Recipe, Method]:
         )
     with torch.random.fork_rng(devices=[]):
         method = recipe.method.build()
-    load_method_weights(checkpoints[-1], method)
-    return name, recipe, method.eval()
+    weights = load_method_weights(checkpoints[-1], method)
+    return LoadedRun(name, recipe, method.eval(), weights)
 
 
 def _find_outside(name: str) -> Callable[[], Recipe]:
