@@ -104,6 +104,12 @@ def test_rejected_videos_are_named_or_stop_the_evaluation(
         embed(encoder, catalog, max_rejected_fraction=0.5)
 
 
+@pytest.mark.parametrize("fraction", [-1.0, 2.0])
+def test_a_limit_that_is_no_share_is_refused(encoder: Encoder, catalog: Catalog, fraction: float) -> None:
+    with pytest.raises(ValueError, match="max_rejected_fraction must be between 0 and 1"):
+        embed(encoder, catalog, max_rejected_fraction=fraction)
+
+
 def test_a_missing_split_is_refused(encoder: Encoder, catalog: Catalog) -> None:
     with pytest.raises(CatalogError, match="no split 'val'"):
         embed(encoder, catalog, "val", "train")

@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,13 @@ def test_a_diverged_run_and_an_empty_one_are_refused() -> None:
         method.cnn.head.get_parameter(next(iter(dict(method.cnn.head.named_parameters())))).fill_(math.nan)
     with pytest.raises(TrainingError, match="NaN"):
         evaluate_similarity(method, make_batches())
+
+
+@pytest.mark.parametrize("fraction", [-1.0, 2.0])
+def test_a_limit_that_is_no_share_is_refused_before_anything_is_read(fraction: float) -> None:
+    def read() -> Iterator[VideoBatch]:
+        raise AssertionError("a batch was read")
+        yield
+
+    with pytest.raises(ValueError, match="max_rejected_fraction must be between 0 and 1"):
+        evaluate_similarity(build_cacl(), read(), max_rejected_fraction=fraction)

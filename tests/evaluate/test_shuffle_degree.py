@@ -1,5 +1,6 @@
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,13 @@ def test_the_result_is_json_with_settings_and_counts() -> None:
 def test_a_run_without_the_degree_is_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match=r"predicts no shuffle degree \(method.degree_weight is 0\); give"):
         evaluate_degree(build_cacl(degree_weight=0.0), make_batches())
+
+
+@pytest.mark.parametrize("fraction", [-1.0, 2.0])
+def test_a_limit_that_is_no_share_is_refused_before_anything_is_read(fraction: float) -> None:
+    def read() -> Iterator[VideoBatch]:
+        raise AssertionError("a batch was read")
+        yield
+
+    with pytest.raises(ValueError, match="max_rejected_fraction must be between 0 and 1"):
+        evaluate_degree(build_cacl(), read(), max_rejected_fraction=fraction)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.errors import FeaturesError
+from unreel.evaluate.failures import check_fraction, refuse_too_many
 from unreel.features.pooling import Pooling
 from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, embed_videos
 from unreel.features.rows import build_table
@@ -64,7 +65,9 @@ def embed_cycle(
     Raises:
         CatalogError: the catalog lacks a split.
         FeaturesError: too many videos fail.
+        ValueError: ``max_rejected_fraction`` is no share.
     """
+    check_fraction(max_rejected_fraction)
     videos = _select(catalog, query_split, gallery_split)
     is_query = [query_split in ("", split) for split in videos.splits]
     rejected: list[Rejection] = []
@@ -86,7 +89,7 @@ def embed_cycle(
             "average": clips_N1D.copy(),
         }
         accepted.append(EmbeddedVideo(video.row, video.frames_NT, kept))
-    _check_rejected(rejected, len(videos), max_rejected_fraction)
+    refuse_too_many(rejected, num_videos=len(videos), max_rejected_fraction=max_rejected_fraction)
     if not frames:
         raise FeaturesError(f"no video of the query split {query_split!r} can be used; scan again")
     info = FeatureInfo(encoder_hash=embedder.hash, encoder=embedder.name, dimension=embedder.num_features)
@@ -106,13 +109,3 @@ def _select(catalog: Catalog, query_split: str, gallery_split: str) -> Catalog:
         return catalog
     wanted = [row for row, split in enumerate(catalog.splits) if split in (query_split, gallery_split)]
     return catalog.take(wanted)
-
-
-def _check_rejected(rejected: list[Rejection], num_videos: int, max_fraction: float) -> None:
-    if len(rejected) > max_fraction * num_videos:
-        first = rejected[0]
-        raise FeaturesError(
-            f"{len(rejected)} of {num_videos} videos cannot be used, more than max_rejected_fraction = "
-            f"{max_fraction:g} allows; the first: {first.path}: {first.reason}. Scan again, or raise "
-            "the limit"
-        )

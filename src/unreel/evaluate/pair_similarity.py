@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unreel.config import config_to_dict
 from unreel.data.batch import Rejection, VideoBatch
+from unreel.evaluate.failures import check_fraction
 from unreel.evaluate.view_sweep import ViewSweep, check_finite
 from unreel.losses.contrastive import normalize
 from unreel.losses.cross_architecture import Pair
@@ -89,13 +90,15 @@ def evaluate_similarity(
         settings: of the caller, such as seed and split; they go into the result.
 
     Raises:
-        ValueError: the method is no CACL, is in training mode, or contrasts nothing.
+        ValueError: the method is no CACL, is in training mode, or contrasts nothing; or
+            ``max_rejected_fraction`` is no share.
         FeaturesError: too many videos fail, or there is none.
         TrainingError: the network gives NaN or infinity.
 
     Reference: CACL, table 3.
     """
     started = time.monotonic()
+    check_fraction(max_rejected_fraction)
     sweep = ViewSweep(method, batches)
     config = sweep.method.config
     if not config.has_contrast:

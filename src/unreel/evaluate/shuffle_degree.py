@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unreel.augment.shuffle_degree import possible_degrees
 from unreel.config import config_to_dict
 from unreel.data.batch import Rejection, VideoBatch
+from unreel.evaluate.failures import check_fraction
 from unreel.evaluate.view_sweep import ViewSweep, check_finite
 from unreel.methods.method import Method
 
@@ -146,13 +147,15 @@ def evaluate_degree(
         settings: of the caller, such as seed and split; they go into the result.
 
     Raises:
-        ValueError: the method is no CACL, is in training mode, or predicts no degree.
+        ValueError: the method is no CACL, is in training mode, or predicts no degree; or
+            ``max_rejected_fraction`` is no share.
         FeaturesError: too many videos fail, or there is none.
         TrainingError: the network gives NaN or infinity.
 
     Reference: CACL, section 3.2 and eq. 6.
     """
     started = time.monotonic()
+    check_fraction(max_rejected_fraction)
     sweep = ViewSweep(method, batches)
     config = sweep.method.config
     if not config.degree_weight:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from unreel.data.batch import Rejection, VideoBatch
 from unreel.errors import FeaturesError, TrainingError
+from unreel.evaluate.failures import refuse_too_many
 from unreel.methods.cacl import CACL, CACLViews
 from unreel.methods.method import Method
 
@@ -71,14 +72,11 @@ class ViewSweep:
         """
         if not self.owners:
             raise FeaturesError("there is no clip to measure; the batches are empty")
-        total = self.num_videos + len(self.rejected)
-        if len(self.rejected) > max_rejected_fraction * total:
-            first = self.rejected[0]
-            raise FeaturesError(
-                f"{len(self.rejected)} of {total} videos cannot be used, more than max_rejected_fraction = "
-                f"{max_rejected_fraction:g} allows; the first: {first.path}: {first.reason}. Scan again, or "
-                "raise the limit"
-            )
+        refuse_too_many(
+            self.rejected,
+            num_videos=self.num_videos + len(self.rejected),
+            max_rejected_fraction=max_rejected_fraction,
+        )
 
 
 def check_finite(output: Tensor) -> Tensor:
