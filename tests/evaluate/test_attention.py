@@ -49,6 +49,7 @@ def test_the_average_is_the_mean_over_clips_and_heads(method: CACL) -> None:
     np.testing.assert_allclose(result.attention_NN, total, rtol=1e-12)
     np.testing.assert_allclose(result.attention_NN.sum(axis=1), 1, rtol=1e-6)
     assert (result.num_clips, result.block, result.num_frames) == (5, 1, 6)
+    assert result.num_videos == 3  # both batches begin with video 0
 
 
 def test_blocks_differ_and_the_first_is_the_default(method: CACL) -> None:
@@ -61,7 +62,7 @@ def test_clips_beyond_the_number_do_not_count(method: CACL) -> None:
     whole, again = batches(3, 3)
     expected = average_attention(method, [whole, whole], num_clips=3)
     part = average_attention(method, [whole, again], num_clips=3)
-    assert part.num_clips == 3
+    assert (part.num_clips, part.num_videos) == (3, 3)
     np.testing.assert_array_equal(part.attention_NN, expected.attention_NN)
     two = average_attention(method, [whole], num_clips=2).attention_NN
     heads_BNN = method.attention(method.make_views(whole), block=0).double().mean(dim=1).numpy()
@@ -104,12 +105,15 @@ def test_looking_changes_nothing_in_the_method(method: CACL) -> None:
 
 def test_the_result_is_plain_values_with_a_name_per_token() -> None:
     matrix = np.arange(25, dtype=np.float64).reshape(5, 5) / 7
-    result = AttentionResult(matrix, num_clips=3, block=1, rejected=(Rejection("a.mp4", "damaged"),))
+    result = AttentionResult(
+        matrix, num_clips=3, num_videos=2, block=1, rejected=(Rejection("a.mp4", "damaged"),)
+    )
     values = json.loads(json.dumps(result.to_json()))
     assert values == {
         "figure": "attention",
         "block": 1,
         "clips": 3,
+        "videos": 2,
         "rejected": [{"path": "a.mp4", "reason": "damaged"}],
         "tokens": ["class", "clip 0", "clip 1", "shuffled 0", "shuffled 1"],
         "attention": matrix.tolist(),
@@ -120,6 +124,24 @@ def test_the_result_is_plain_values_with_a_name_per_token() -> None:
 def test_a_cacl_without_transformer_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"it has no transformer .* such as --method\.pairs gq_gk gq_tq"):
         average_attention(build_cacl(**change), batches(2))
+
+
+@pytest.mark.parametrize("pairs", [("gq_tk",), ("gq_gk", "gq_tk")])
+def test_a_transformer_that_never_learned_is_refused(pairs: tuple[str, ...]) -> None:
+    """With Tk alone, the key transformer follows an online one that no gradient reaches."""
+    method = build_cacl(pairs=pairs)
+    assert not any(parameter.requires_grad for parameter in method.transformer.parameters())
+    with pytest.raises(
+        ValueError, match=r"Tq is in none of them, .* random weights it began with; take a run with Tq"
+    ):
+        average_attention(method, batches(2))
+
+
+def test_clips_of_the_last_batch_that_are_not_needed_add_no_video(method: CACL) -> None:
+    first, second = batches(2, 3)
+    second = replace(second, video_index_B=torch.tensor([1, 5, 6]))
+    assert average_attention(method, [first, second], num_clips=3).num_videos == 2
+    assert average_attention(method, [first, second], num_clips=4).num_videos == 3
 
 
 def test_another_method_is_refused() -> None:

@@ -18,7 +18,9 @@ from unreel.report.attention import draw_attention, normalize_rows, place_tokens
 
 def make_result(num_frames: int = 4, *, num_clips: int = 50, seed: int = 0) -> AttentionResult:
     weights = np.random.default_rng(seed).random((1 + 2 * num_frames, 1 + 2 * num_frames)) + 0.5
-    return AttentionResult(weights / weights.sum(axis=1, keepdims=True), num_clips=num_clips, block=1)
+    return AttentionResult(
+        weights / weights.sum(axis=1, keepdims=True), num_clips=num_clips, num_videos=40, block=1
+    )
 
 
 def tick_labels(axis: object) -> list[str]:
@@ -91,8 +93,10 @@ def test_ticks_number_the_frames_of_both_clips_and_name_the_groups() -> None:
     axes = draw_attention(make_result(4)).axes[0]
     _, middle = place_tokens(4)
     for axis, secondary in zip((axes.xaxis, axes.yaxis), secondary_axes(axes), strict=True):
-        assert tick_labels(axis) == ["1", "2", "3", "4"] * 2
+        assert tick_labels(axis) == ["0", "1", "2", "3"] * 2
         np.testing.assert_allclose(axis.get_ticklocs(), middle[1:])
+        # The numbers behind the picture have the same names.
+        assert make_result(4).tokens[1:5] == [f"clip {label}" for label in tick_labels(axis)[:4]]
         group_axis = secondary.xaxis if axis is axes.xaxis else secondary.yaxis
         assert tick_labels(group_axis) == ["class", "clip", "shuffled clip"]
         expected = [middle[0], middle[1:5].mean(), middle[5:].mean()]
@@ -101,19 +105,43 @@ def test_ticks_number_the_frames_of_both_clips_and_name_the_groups() -> None:
 
 def test_long_clips_have_a_tick_for_some_frames_only() -> None:
     axes = draw_attention(make_result(16)).axes[0]
-    assert tick_labels(axes.xaxis) == ["1", "2", "4", "6", "8", "10", "12", "14", "16"] * 2
+    assert tick_labels(axes.xaxis) == ["0", "2", "4", "6", "8", "10", "12", "14"] * 2
     _, middle = place_tokens(16)
-    np.testing.assert_allclose(axes.xaxis.get_ticklocs()[[0, 1, 8, 9, 17]], middle[[1, 2, 16, 17, 32]])
+    np.testing.assert_allclose(axes.xaxis.get_ticklocs()[[0, 1, 7, 8, 15]], middle[[1, 3, 15, 17, 31]])
 
 
-@pytest.mark.parametrize(("num_clips", "words"), [(1, "and 1 clip\n"), (50, "and 50 clips\n")])
-def test_the_title_says_what_was_averaged_and_how_large_the_weights_are(num_clips: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("num_clips", "num_videos", "words"),
+    [
+        (1, 1, "and 1 clip of 1 video\n"),
+        (50, 1, "and 50 clips of 1 video\n"),
+        (50, 3, "50 clips of 3 videos\n"),
+    ],
+)
+def test_the_title_says_what_was_averaged_and_how_large_the_weights_are(
+    num_clips: int, num_videos: int, words: str
+) -> None:
     # Frames: 0.1 to 0.45. Class token, the first column: 0.2 to 0.5. Three even shares: 1/3.
     matrix = np.array([[0.5, 0.4, 0.1], [0.3, 0.3, 0.4], [0.2, 0.35, 0.45]])
-    title = draw_attention(AttentionResult(matrix, num_clips=num_clips, block=2)).axes[0].get_title()
+    result = AttentionResult(matrix, num_clips=num_clips, num_videos=num_videos, block=2)
+    title = draw_attention(result).axes[0].get_title()
     assert title.startswith("Attention in block 2, ")
     assert words in title
     assert "of a frame 0.1 to 0.45 (0.333 if even)\nweight of the class token 0.2 to 0.5" in title
+
+
+def test_a_class_token_beyond_the_frames_has_a_color_of_its_own_and_the_bar_says_so() -> None:
+    # Rows: the class token above the frames, below them, and on their least and their largest weight.
+    matrix = np.array([[0.6, 0.1, 0.3], [0.0, 0.4, 0.6], [0.2, 0.2, 0.6]])
+    axes, bar = draw_attention(AttentionResult(matrix, num_clips=1, num_videos=1, block=0)).axes
+    colors = [mesh.cmap(mesh.norm(mesh.get_array().ravel())) for mesh in axes.collections[::3]]
+    above, below, least = (tuple(color[0]) for color in colors)
+    scale = axes.collections[0].cmap(np.linspace(0, 1, 256))
+    for color in (above, below):
+        assert np.abs(scale - np.array(color)).max(axis=1).min() > 0.2
+    assert np.abs(np.array(above) - np.array(below)).max() > 0.2
+    assert least == tuple(scale[0])
+    assert "pink: class token above all frames; grey: class token below" in bar.get_ylabel()
 
 
 def box_texts(figure: Figure) -> list[tuple[str, Bbox]]:

@@ -13,6 +13,7 @@ from unreel.data.clips import ClipSampling
 from unreel.data.loader import DataConfig
 from unreel.data.sweep import sweep_batches
 from unreel.evaluate.view_sweep import ViewSweep, check_finite
+from unreel.methods.cacl_settings import CACLSettings
 from unreel.methods.method import Method
 from unreel.progress import Progress, ignore_progress
 from unreel.seeding import build_generator
@@ -28,12 +29,14 @@ class AttentionResult:
         attention_NN: float64; row i says with what weight token i takes from each token, and sums to 1. Token
             0 is the class token, then come the frames of the clip and those of the shuffled clip.
         num_clips: clips that were averaged.
+        num_videos: different videos that these are of.
         block: which block, counted from 0.
         rejected: videos that could not be read, with the reason.
     """
 
     attention_NN: NDArray[np.float64]
     num_clips: int
+    num_videos: int
     block: int
     rejected: tuple[Rejection, ...] = ()
 
@@ -54,6 +57,7 @@ class AttentionResult:
             "figure": "attention",
             "block": self.block,
             "clips": self.num_clips,
+            "videos": self.num_videos,
             "rejected": [{"path": item.path, "reason": item.reason} for item in self.rejected],
             "tokens": self.tokens,
             "attention": self.attention_NN.tolist(),
@@ -73,7 +77,7 @@ def read_random_clips(
     """Read at least so many clips of videos in a random order, each anew before one comes a second time.
 
     Args:
-        catalog: the videos to choose from.
+        catalog: the videos to choose from, such as those of `keep_whole_clips`.
         clips: how a clip is cut.
         config: size of the frames and limit of time.
         num_clips: clips that are needed; fewer come only where videos cannot be read.
@@ -119,7 +123,8 @@ def average_attention(
         progress: is told the number of clips done.
 
     Raises:
-        ValueError: the method is no CACL, has no transformer or no such block, or is in training mode.
+        ValueError: the method is no CACL, has no transformer, one that never learned, or no such block; or it
+            is in training mode.
         FeaturesError: there is no clip.
         TrainingError: the transformer gives NaN or infinity.
 
@@ -127,13 +132,7 @@ def average_attention(
     """
     _check_num_clips(num_clips)
     sweep = ViewSweep(method, batches)
-    config = sweep.method.config
-    if not config.has_transformer:
-        raise ValueError(
-            f"this run contrasts the pairs ({', '.join(config.pairs)}) with weight {config.contrast_weight}, "
-            "so it has no transformer whose attention could be shown; take a run with a cross-architecture "
-            "pair, such as --method.pairs gq_gk gq_tq"
-        )
+    _check_transformer(sweep.method.config)
     total_NN = np.zeros(())
     done = 0
     for views in sweep:
@@ -145,7 +144,26 @@ def average_attention(
         if done == num_clips:
             break
     sweep.check(max_rejected_fraction=1.0)
-    return AttentionResult(total_NN / done, num_clips=done, block=block, rejected=tuple(sweep.rejected))
+    return AttentionResult(
+        total_NN / done,
+        num_clips=done,
+        num_videos=len(set(sweep.owners[:done])),
+        block=block,
+        rejected=tuple(sweep.rejected),
+    )
+
+
+def _check_transformer(config: CACLSettings) -> None:
+    """Refuse a run whose online transformer is not there, or never learned."""
+    pairs = f"this run contrasts the pairs ({', '.join(config.pairs)}) with weight {config.contrast_weight}"
+    remedy = "take a run with Tq in a pair, such as --method.pairs gq_gk gq_tq"
+    if not config.has_transformer:
+        raise ValueError(f"{pairs}, so it has no transformer whose attention could be shown; {remedy}")
+    if not any("tq" in pair for pair in config.pairs):
+        raise ValueError(
+            f"{pairs}: Tq is in none of them, so its transformer never learned and still has the random "
+            f"weights it began with; {remedy}"
+        )
 
 
 def _check_num_clips(num_clips: int) -> None:

@@ -19,6 +19,8 @@ F64 = NDArray[np.float64]
 
 _GAP_SHARE = 0.018
 _MOST_LABELS = 8
+_BELOW_COLOR, _ABOVE_COLOR = "#a6a6a6", "#e7298a"
+"""Grey and pink, which the scale itself does not have: a weight beyond those of the frames."""
 
 
 def normalize_rows(attention_NN: F64) -> F64:
@@ -60,6 +62,7 @@ def draw_attention(result: AttentionResult) -> "Figure":
     Rows are stretched one by one (see `normalize_rows`), since the weights of an early block are nearly even;
     what they truly are stands in the title.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -67,6 +70,7 @@ def draw_attention(result: AttentionResult) -> "Figure":
         figure = Figure(figsize=(7.2, 6.4), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
         axes = figure.add_subplot()
         shown_NN = normalize_rows(result.attention_NN)
+        colors = colormaps["viridis"].with_extremes(under=_BELOW_COLOR, over=_ABOVE_COLOR)
         start_N, _ = place_tokens(result.num_frames)
         for rows in _groups(result.num_frames):
             for columns in _groups(result.num_frames):
@@ -74,7 +78,7 @@ def draw_attention(result: AttentionResult) -> "Figure":
                     _edges(start_N[columns]),
                     _edges(start_N[rows]),
                     shown_NN[rows, columns],
-                    cmap="viridis",
+                    cmap=colors,
                     vmin=0.0,
                     vmax=1.0,
                 )
@@ -82,9 +86,11 @@ def draw_attention(result: AttentionResult) -> "Figure":
         axes.invert_yaxis()
         axes.set_frame_on(False)
         _label_axes(axes, result.num_frames)
-        # The arrows at its ends stand for the class token, whose weight may lie beyond those of the frames.
-        bar = figure.colorbar(mesh, ax=axes, shrink=0.8, extend="both", extendfrac=0.03)
-        bar.set_label("weight; in each row 0 is the frame with least, 1 the frame with most")
+        bar = figure.colorbar(mesh, ax=axes, shrink=0.8, extend="both", extendfrac=0.05)
+        bar.set_label(
+            "weight; in each row 0 is the frame with least, 1 the frame with most\n"
+            "pink: class token above all frames; grey: class token below all frames"
+        )
         axes.set_title(_write_title(result), fontsize=9)
     return figure
 
@@ -100,9 +106,10 @@ def save_attention(result: AttentionResult, path: Path) -> None:
 
 def _write_title(result: AttentionResult) -> str:
     clips = "1 clip" if result.num_clips == 1 else f"{result.num_clips} clips"
+    videos = "1 video" if result.num_videos == 1 else f"{result.num_videos} videos"
     frames_NX, class_N = result.attention_NN[:, 1:], result.attention_NN[:, 0]
     return (
-        f"Attention in block {result.block}, mean of all heads and {clips}\n"
+        f"Attention in block {result.block}, mean of all heads and {clips} of {videos}\n"
         f"weight of a frame {frames_NX.min():.3g} to {frames_NX.max():.3g} ({1 / len(class_N):.3g} if even)\n"
         f"weight of the class token {class_N.min():.3g} to {class_N.max():.3g}"
     )
@@ -117,11 +124,11 @@ def _edges(start: F64) -> F64:
 
 
 def _label_axes(axes: "Axes", num_frames: int) -> None:
-    """Number the frames of both clips from 1 and name the three groups below and on the left."""
+    """Number the frames of both clips from 0, as their tokens are, and name the groups below and on the left."""
     _, middle_N = place_tokens(num_frames)
     step = -(-num_frames // _MOST_LABELS)
-    numbers = [number for number in range(1, num_frames + 1) if number % step == 0 or number == 1]
-    places = [middle_N[first + number] for first in (0, num_frames) for number in numbers]
+    numbers = range(0, num_frames, step)
+    places = [middle_N[first + number] for first in (1, 1 + num_frames) for number in numbers]
     names = ["class", "clip", "shuffled clip"]
     group_places = [float(middle_N[group].mean()) for group in _groups(num_frames)]
     for axis in (axes.xaxis, axes.yaxis):
@@ -135,5 +142,5 @@ def _label_axes(axes: "Axes", num_frames: int) -> None:
     beside.tick_params(axis="y", length=0, pad=20)
     for secondary in (below, beside):
         secondary.spines[:].set_visible(False)
-    below.set_xlabel("token that is looked at (frames by their place, from 1)")
+    below.set_xlabel("token that is looked at (frames by their place, from 0)")
     beside.set_ylabel("token that looks")
