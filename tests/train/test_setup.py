@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.corpus import shrink_recipe
 from tests.train.runs import build_recipe, load_weights
 from unreel.distributed import Rank
 from unreel.errors import TrainingError, WeightsError
@@ -14,6 +15,7 @@ from unreel.methods.moco import MoCo
 from unreel.models.weight_matching import LoadReport
 from unreel.models.weights import load_backbone_weights
 from unreel.models.zoo import build_backbone
+from unreel.recipes import cacl
 from unreel.train.pretrain import pretrain
 from unreel.train.setup import Job, choose_device, prepare_job
 
@@ -196,4 +198,15 @@ def test_a_missing_file_of_initial_weights_is_refused_and_leaves_no_folder_behin
     start_from(tmp_path / "nowhere.pt", monkeypatch)
     with pytest.raises(WeightsError, match=r"nowhere.pt: no such file"):
         prepare(corpus, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_weights_are_named_before_any_video_is_decoded(corpus: Path, tmp_path: Path) -> None:
+    recipe = shrink_recipe(cacl.ucf101_c3d(), corpus)
+    method = replace(recipe.method, frame_weights=Path())
+    recipe = replace(recipe, method=method, data=replace(recipe.data, cache="ram"))
+    decoded = []
+    with pytest.raises(ValueError, match=r"method.frame_weights is missing"):
+        pretrain(recipe, tmp_path / "run", recipe_name="x", progress=lambda *state: decoded.append(state))
+    assert decoded == []
     assert not (tmp_path / "run").exists()

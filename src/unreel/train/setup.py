@@ -109,6 +109,10 @@ def prepare_job(
     if not is_resumed:
         _check_is_new(run, rank)
     is_bfloat16 = _uses_bfloat16(config, device)
+    # Before the videos are decoded into memory, which takes longer than saying that a file is missing.
+    method = _build_method(recipe, device)
+    checkpoints = list_checkpoints(run / "checkpoints")
+    initial_weights = {} if checkpoints else method.load_initial_weights()
     batches = TrainingBatches(
         catalog,
         recipe.method.clips,
@@ -120,9 +124,6 @@ def prepare_job(
         world_size=rank.world_size,
         cache=build_cache(catalog, recipe.data, progress),
     )
-    method = _build_method(recipe, device)
-    checkpoints = list_checkpoints(run / "checkpoints")
-    initial_weights = {} if checkpoints else method.load_initial_weights()
     optimizer = build_optimizer(config.optimizer, method)
     if rank.is_main and not is_resumed:
         write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
