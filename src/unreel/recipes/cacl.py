@@ -142,7 +142,7 @@ def small() -> Recipe:
         ),
         data=DataConfig(height=36, width=48, cache="ram"),
         train=TrainConfig(
-            steps=800,
+            steps=600,
             batch_size=32,
             optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4, decay_norms=False),
             schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
