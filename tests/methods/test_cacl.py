@@ -486,3 +486,18 @@ def test_degrees_are_learned_by_a_tiny_network() -> None:
         losses.append(output.loss.item())
     assert losses[0] == pytest.approx(math.log(8), abs=0.3)
     assert sum(losses[-10:]) / 10 < 0.88 * math.log(8)
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_gpu_agrees_with_the_cpu() -> None:
+    """The same weights and videos; in half precision the loss agrees to two digits."""
+    expected = build()(views_of(build())).terms
+    method = build().cuda()
+    views = method.make_views(batch_of().to(torch.device("cuda")))
+    with torch.autocast("cuda", torch.bfloat16):
+        output = method(views)
+    output.loss.backward()
+    method.after_step(0.5)
+    for name in ("degree", "similarity_gq_gk", "similarity_gq_tq", "similarity_tq_tk"):
+        assert output.terms[name].item() == pytest.approx(expected[name].item(), rel=0.05, abs=0.02)
+    assert method.queue.position.item() == 8
