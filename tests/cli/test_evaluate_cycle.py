@@ -52,6 +52,10 @@ def test_rejected_videos_and_missing_labels_are_announced(
     captured = capsys.readouterr()
     assert "11 used, 1 rejected" in captured.out
     assert "01.mp4" in captured.err
+    assert evaluate(files, *words, "--json") == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("01.mp4") == 1
+    assert json.loads(captured.out)["videos"] == 11
     assert evaluate(files, "--root", str(tmp_path / "copy")) == 1
 
 
@@ -77,6 +81,8 @@ def test_without_labels_the_tasks_by_class_are_left_out_with_a_word(
     ("words", "code", "message"),
     [
         (["--encoder", "absent"], 1, "absent holds no encoder"),
+        (["--encoder", "absent", "--out", "."], 2, "--out . is a folder"),
+        (["--max-rejected-fraction", "-1"], 2, "max_rejected_fraction must be between 0 and 1"),
         (["--query-split", "val"], 1, "no split 'val'"),
         (["--cycle-ks", "0"], 2, "ks must be one or more positive numbers"),
     ],

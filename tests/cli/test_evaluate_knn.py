@@ -61,3 +61,16 @@ def test_what_cannot_be_done_is_refused_with_the_right_code(
 ) -> None:
     assert evaluate(files, *words) == code
     assert message in capsys.readouterr().err
+
+
+def test_the_pooling_of_the_features_is_named(files: FeatureFiles, capsys: Capture) -> None:
+    assert evaluate(files) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  pooling"))
+    assert row.split() == ["pooling", FeatureTable.load(files.features).info.pooling]
+
+
+def test_a_result_file_that_cannot_be_written_is_refused_before_the_features_are_read(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    assert evaluate(files, "--out", str(tmp_path), "--features", "absent.parquet") == 2
+    assert f"--out {tmp_path} is a folder" in capsys.readouterr().err

@@ -1,11 +1,15 @@
+import errno
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from unreel.cli import evaluate_output
 from unreel.cli.evaluate_output import (
     ComparisonArguments,
     OutputArguments,
+    check_output,
     close,
     count_vectors,
     deliver,
@@ -13,7 +17,10 @@ from unreel.cli.evaluate_output import (
     percent,
     show_recall,
     warn_of_ks,
+    warn_of_rejected,
 )
+from unreel.data.batch import Rejection
+from unreel.errors import UnreelError
 from unreel.evaluate.ranking import RankingConfig
 
 Capture = pytest.CaptureFixture[str]
@@ -26,15 +33,49 @@ def test_flags_become_the_librarys_settings() -> None:
     assert ComparisonArguments().config == RankingConfig()
 
 
-def test_a_result_goes_to_its_file_and_tables_are_wanted(tmp_path: Path, capsys: Capture) -> None:
-    assert deliver(VALUES, ComparisonArguments(out=tmp_path / "new" / "r.json"))
-    assert json.loads((tmp_path / "new" / "r.json").read_text()) == VALUES
+def test_tables_are_wanted_unless_json_is_and_the_file_waits_for_them(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    assert deliver(VALUES, ComparisonArguments(out=tmp_path / "r.json"))
     assert capsys.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_json_replaces_the_tables(capsys: Capture) -> None:
+def test_json_replaces_the_tables_and_is_kept_too(tmp_path: Path, capsys: Capture) -> None:
     assert not deliver(VALUES, ComparisonArguments(json=True))
     assert json.loads(capsys.readouterr().out) == VALUES
+    assert not deliver(VALUES, ComparisonArguments(json=True, out=tmp_path / "new" / "r.json"))
+    assert json.loads((tmp_path / "new" / "r.json").read_text()) == VALUES
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_result_that_cannot_be_kept_is_shown_first_and_the_flag_is_named(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, is_json: bool
+) -> None:
+    def fill_disk(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(evaluate_output, "write_json", fill_disk)
+    arguments = ComparisonArguments(json=is_json, out=tmp_path / "r.json")
+    show = (
+        partial(deliver, VALUES, arguments) if is_json else partial(close, VALUES, arguments, {"of": "f"}, [])
+    )
+    with pytest.raises(UnreelError, match=r"--out .*r.json was not written \(No space left on device\)"):
+        show()
+    out = capsys.readouterr().out
+    assert json.loads(out) == VALUES if is_json else "r.json" in out
+
+
+def test_a_result_file_that_cannot_be_written_is_refused_beforehand(tmp_path: Path) -> None:
+    check_output(OutputArguments())
+    check_output(OutputArguments(out=tmp_path / "r.json"))
+    with pytest.raises(ValueError, match=r"--out .* is a folder"):
+        check_output(OutputArguments(out=tmp_path))
+
+
+def test_videos_that_failed_are_named_one_by_one(capsys: Capture) -> None:
+    warn_of_rejected([Rejection("a.mp4", "noise"), Rejection("b.mp4", "empty")])
+    assert capsys.readouterr().err == "warning: rejected a.mp4: noise\nwarning: rejected b.mp4: empty\n"
 
 
 def test_a_result_is_named_by_its_file_or_by_how_to_keep_it() -> None:
@@ -68,6 +109,7 @@ def test_left_out_queries_are_counted_only_when_there_are_some() -> None:
 
 def test_the_closing_says_what_was_compared_and_what_comes_next(tmp_path: Path, capsys: Capture) -> None:
     close(VALUES, ComparisonArguments(out=tmp_path / "r.json"), {"features": "f"}, ["unreel next"])
+    assert json.loads((tmp_path / "r.json").read_text()) == VALUES
     out = capsys.readouterr().out
     for words in ("r.json", "all videos", "train", "the group agrees", "features", "3 s", "unreel next"):
         assert words in out

@@ -76,7 +76,9 @@ def test_a_pooling_is_kept_in_the_command_that_makes_the_yardstick(
     files: FeatureFiles, tmp_path: Path, capsys: Capture
 ) -> None:
     assert extract(files, tmp_path / "f.parquet", "--pooling", "frame") == 0
-    assert "--pooling frame --baseline untrained" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "--pooling frame --baseline untrained" in out
+    assert "  pooling  frame\n" in out
     assert extract(files, tmp_path / "f.parquet", "--pooling", "average") == 0
     assert "--pooling" not in capsys.readouterr().out
 

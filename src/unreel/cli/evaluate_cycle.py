@@ -6,7 +6,15 @@ Needs an encoder and a catalog, since frames and clips are embedded together.
 from dataclasses import dataclass
 from pathlib import Path
 
-from unreel.cli.evaluate_output import ComparisonArguments, close, deliver, show_recall, warn_of_ks
+from unreel.cli.evaluate_output import (
+    ComparisonArguments,
+    check_output,
+    close,
+    deliver,
+    show_recall,
+    warn_of_ks,
+    warn_of_rejected,
+)
 from unreel.cli.terminal import ProgressBar, parse_arguments, print_warning
 from unreel.data.catalog import Catalog
 from unreel.evaluate.cycle_tasks import CLASS_KS, CYCLE_KS, evaluate_cycle
@@ -60,6 +68,7 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate cycle --encoder runs/ccl/encoder --catalog catalog.parquet --out cycle.json",
     )
+    check_output(arguments)
     encoder = Encoder.load(arguments.encoder)
     with ProgressBar("Embedding", unit="videos") as progress:
         result = evaluate_cycle(
@@ -77,6 +86,7 @@ def main(argv: list[str]) -> None:
             max_rejected_fraction=arguments.max_rejected_fraction,
             progress=progress,
         )
+    warn_of_rejected(result.rejected)
     values = result.to_json()
     if not deliver(values, arguments):
         return
@@ -92,8 +102,6 @@ def main(argv: list[str]) -> None:
         show_recall(title, measured.recall, measured.chance)
         rows[title] = f"{measured.queries} queries, {measured.gallery} in the gallery"
         warn_of_ks(measured.impossible_ks, measured.gallery)
-    for rejection in result.rejected:
-        print_warning(f"rejected {rejection.path}: {rejection.reason}")
     if result.frames_per_clip == 1:
         print_warning("this network leaves one moment per clip, so frame and clip are the same to it")
     next_step = (

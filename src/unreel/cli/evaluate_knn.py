@@ -7,7 +7,15 @@ vectors, clips one by one; nearness is cosine similarity.
 from dataclasses import dataclass
 from pathlib import Path
 
-from unreel.cli.evaluate_output import ComparisonArguments, close, count_vectors, deliver, percent, warn_of_ks
+from unreel.cli.evaluate_output import (
+    ComparisonArguments,
+    check_output,
+    close,
+    count_vectors,
+    deliver,
+    percent,
+    warn_of_ks,
+)
 from unreel.cli.terminal import parse_arguments, print_table
 from unreel.evaluate.knn import DEFAULT_KS, evaluate_knn
 from unreel.features.table import FeatureTable
@@ -34,6 +42,7 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate knn --features features.parquet --out knn.json",
     )
+    check_output(arguments)
     result = evaluate_knn(
         FeatureTable.load(arguments.features),
         ks=arguments.ks,
@@ -43,7 +52,10 @@ def main(argv: list[str]) -> None:
     values = result.to_json()
     if not deliver(values, arguments):
         return
-    rows: dict[str, object] = {"features": f"{result.features['encoder']}, {arguments.features}"}
+    rows: dict[str, object] = {
+        "features": f"{result.features['encoder']}, {arguments.features}",
+        "pooling": result.features["pooling"],
+    }
     for level, measured in result.levels.items():
         print_table(
             f"k-NN, {level} level",

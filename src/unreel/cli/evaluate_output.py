@@ -4,10 +4,13 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unreel.cli.output_files import check_outputs, write_outputs
 from unreel.cli.terminal import format_duration, print_summary, print_table, print_warning
+from unreel.data.batch import Rejection
 from unreel.evaluate.ranking import RankingConfig, Target
 from unreel.runs import write_json
 
@@ -41,13 +44,46 @@ class ComparisonArguments(OutputArguments):
         return RankingConfig(self.by, self.query_split, self.gallery_split, self.center)
 
 
+def check_output(arguments: OutputArguments) -> None:
+    """Refuse a result file that cannot be written, before anything is measured.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    check_outputs({"--out": arguments.out})
+
+
 def deliver(values: Mapping[str, Any], arguments: OutputArguments) -> bool:
-    """Write the result file, and JSON on the standard output if that is wanted; say whether tables are."""
-    if arguments.out is not None:
-        write_json(arguments.out, values)
+    """Print and keep the result as JSON if that is wanted; else say that tables are.
+
+    Raises:
+        UnreelError: the file cannot be written.
+    """
     if arguments.json:
-        sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        print_json(values)
+        keep(values, arguments)
     return not arguments.json
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print a result as JSON on the standard output."""
+    sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def keep(values: Mapping[str, Any], arguments: OutputArguments) -> None:
+    """Write the result file, when all has been printed: what cannot be kept is then not lost.
+
+    Raises:
+        UnreelError: the file cannot be written.
+    """
+    write_outputs({"--out": (arguments.out, partial(write_json, value=values))})
+
+
+def warn_of_rejected(rejected: Sequence[Rejection]) -> None:
+    """Name the videos that failed, and why."""
+    for rejection in rejected:
+        print_warning(f"rejected {rejection.path}: {rejection.reason}")
 
 
 def show_recall(title: str, recall: Mapping[int, float], chance: Mapping[int, float]) -> None:
@@ -85,7 +121,11 @@ def close(
     rows: Mapping[str, object],
     next_steps: Sequence[str],
 ) -> None:
-    """Print the closing summary."""
+    """Print the closing summary and write the result file.
+
+    Raises:
+        UnreelError: the file cannot be written.
+    """
     settings = values["settings"]
     print_summary(
         name_result(arguments),
@@ -98,3 +138,4 @@ def close(
         },
         next_steps=next_steps,
     )
+    keep(values, arguments)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unreel.cli.evaluate_output import (
     ComparisonArguments,
+    check_output,
     close,
     count_vectors,
     deliver,
@@ -38,13 +39,17 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate retrieval --features features.parquet --out retrieval.json",
     )
+    check_output(arguments)
     result = evaluate_retrieval(
         FeatureTable.load(arguments.features), ks=arguments.ks, config=arguments.config
     )
     values = result.to_json()
     if not deliver(values, arguments):
         return
-    rows: dict[str, object] = {"features": f"{result.features['encoder']}, {arguments.features}"}
+    rows: dict[str, object] = {
+        "features": f"{result.features['encoder']}, {arguments.features}",
+        "pooling": result.features["pooling"],
+    }
     for level, measured in result.levels.items():
         show_recall(f"Retrieval, {level} level", measured.recall, measured.chance)
         warn_of_ks(measured.impossible_ks, measured.gallery)

@@ -109,6 +109,7 @@ def _report(summary: ExtractSummary, embedder: ClipEmbedder, arguments: Argument
     rows: dict[str, object] = {
         "encoder": f"{embedder.name} ({embedder.hash})",
         "videos": f"{summary.videos} = {summary.embedded} embedded + {summary.rejected} rejected",
+        "pooling": arguments.pooling,
         "vectors": f"{summary.vectors} of {summary.dimension} numbers",
     }
     if summary.rejected_path is not None:
