@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from tests.evaluate.tiny_cacl import build_config, tiny, write_run
 from unreel.cli.evaluate_degree import draw_confusion
 from unreel.cli.main import run
 from unreel.evaluate.shuffle_degree import DegreeResult
+from unreel.recipes.find import load_run_method
 
 Capture = pytest.CaptureFixture[str]
 
@@ -101,3 +103,47 @@ def test_a_run_without_the_degree_is_refused_with_the_remedy(
 def test_a_folder_without_a_run_is_refused(corpus: Path, tmp_path: Path, capsys: Capture) -> None:
     assert evaluate(tmp_path, corpus) == 1
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_rejections_are_told_beside_json_and_the_next_command_keeps_root_and_split(
+    run_folder: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    shutil.copytree(corpus.parent, tmp_path / "copy")
+    (tmp_path / "copy" / "03.mp4").unlink()
+    words = ["--root", str(tmp_path / "copy"), "--split", "test", "--max-rejected-fraction", "0.4"]
+    assert evaluate(run_folder, corpus, *words, "--num-rounds", "1", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["videos"] == 2
+    assert captured.err.count("03.mp4") == 1
+    assert evaluate(run_folder, corpus, *words, "--num-rounds", "1") == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("03.mp4") == 1
+    next_step = next(line for line in captured.out.splitlines() if "evaluate similarity" in line)
+    assert next_step.endswith(f"--root {tmp_path / 'copy'} --split test")
+
+
+def test_the_result_tells_which_weights_were_measured(
+    run_folder: Path, corpus: Path, capsys: Capture
+) -> None:
+    assert evaluate(run_folder, corpus, "--num-rounds", "1", "--json") == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    expected = load_run_method(run_folder).describe()
+    assert {name: settings[name] for name in expected} == expected
+    assert expected["method_name"] == "CACL"
+
+
+def test_an_unwritable_result_file_and_a_limit_that_is_no_share_are_refused_before_a_video_is_read(
+    run_folder: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("")
+    for words, message in (
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--out", str(tmp_path / "file" / "r.json")], "cannot be written"),
+        (["--max-rejected-fraction", "-1"], "max_rejected_fraction must be between 0 and 1"),
+        (["--max-rejected-fraction", "2"], "max_rejected_fraction must be between 0 and 1"),
+    ):
+        assert evaluate(run_folder, corpus, *words) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert "clips" not in captured.err
+        assert captured.out == ""

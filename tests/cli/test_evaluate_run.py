@@ -1,17 +1,21 @@
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
-from tests.evaluate.tiny_cacl import tiny, write_run
-from unreel.cli.evaluate_run import RunArguments, close_run, open_run
+from tests.evaluate.tiny_cacl import build_config, tiny, write_run
+from unreel.cli.evaluate_run import RunArguments, close_run, next_command, open_run, warn_of_short
 from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.data.sweep import sweep_batches
 from unreel.errors import CatalogError, TrainingError
 from unreel.progress import ignore_progress
+from unreel.recipes.find import load_run_method
+from unreel.train.recipe import Recipe
 
 Capture = pytest.CaptureFixture[str]
 
@@ -66,12 +70,18 @@ def test_videos_are_cut_by_the_recipe_and_drawn_by_the_seed(arguments: RunArgume
 def test_the_settings_say_what_the_result_depends_on(arguments: RunArguments, corpus: Path) -> None:
     opened = open_run(dataclasses.replace(arguments, seed=3), ignore_progress)
     assert not opened.method.training
+    weights_hash = opened.settings.pop("weights_hash")
+    assert weights_hash == load_run_method(arguments.run).weights.hash
     assert opened.settings == {
         "run": str(arguments.run),
         "recipe": "tests.evaluate.tiny_cacl:tiny",
+        "method_name": "CACL",
+        "train_seed": 0,
         "step": 7,
         "catalog_hash": Catalog.load(corpus).hash,
         "split": "test",
+        "min_frames": 11,
+        "too_short": 0,
         "num_rounds": 1,
         "seed": 3,
     }
@@ -87,26 +97,87 @@ def test_progress_counts_clips_and_failures(arguments: RunArguments, corpus: Pat
     assert told == [(2, 6, "1 rejected"), (3, 6, "1 rejected"), (5, 6, "2 rejected"), (6, 6, "2 rejected")]
 
 
-def test_the_summary_names_run_videos_and_failures(arguments: RunArguments, capsys: Capture) -> None:
+def test_the_summary_names_run_videos_and_failures(
+    arguments: RunArguments, tmp_path: Path, capsys: Capture
+) -> None:
     values = {
-        "settings": {"recipe": "cacl.small", "step": 7, "split": ""},
+        "settings": {
+            "recipe": "cacl.small",
+            "step": 7,
+            "weights_hash": "0123",
+            "split": "",
+            "too_short": 4,
+        },
         "videos": 3,
         "clips": 6,
         "seconds": 2.0,
     }
     close_run(values, arguments, [Rejection("a.mp4", "noise")], {"more": "words"}, ["unreel next"])
     captured = capsys.readouterr()
-    assert "rejected a.mp4: noise" in captured.err
     for words in (
         "Result (not kept; --out FILE.json keeps it)",
-        "cacl.small, step 7",
+        "cacl.small, step 7 (0123)",
         "all videos",
-        "3 used, 1 rejected",
+        "3 used, 1 rejected, 4 too short",
         "6, augmented and shuffled as in training, seed 0",
         "words",
         "unreel next",
     ):
         assert words in captured.out
+    close_run(values, dataclasses.replace(arguments, out=tmp_path / "r.json"), [], {}, [])
+    assert json.loads((tmp_path / "r.json").read_text()) == values
+
+
+def write_short_run(folder: Path, *, num_frames: int = 6, min_frames: int = 1) -> Path:
+    """Write a run whose clips span two frames for each of theirs, less one."""
+    recipe = tiny()
+    clips = dataclasses.replace(recipe.method.clips, num_frames=num_frames)
+    data = dataclasses.replace(recipe.data, min_frames=min_frames)
+    return write_run(folder, Recipe(method=build_config(clips=clips), data=data))
+
+
+def test_videos_that_are_shorter_than_a_clip_are_left_out_and_counted(
+    arguments: RunArguments, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Test videos 03, 07 and 11 have 20 frames; here 03 is read as one of 10, and a clip spans 11."""
+    table = Catalog.load(corpus).table
+    place, frames = table.column_names.index("frames"), table["frames"].to_pylist()
+    frames[3] = 10
+    kind = table.schema.field(place)
+    changed = table.set_column(place, kind, pa.array(frames, type=kind.type))
+    Catalog(changed, corpus.parent).save(tmp_path / "c.parquet")
+    opened = open_run(dataclasses.replace(arguments, catalog=tmp_path / "c.parquet"), ignore_progress)
+    assert (opened.settings["min_frames"], opened.settings["too_short"]) == (11, 1)
+    assert sum(len(batch) for batch in opened.batches) == 2
+    warn_of_short(opened.settings)
+    assert capsys.readouterr().err == "warning: 1 videos are left out, since they have fewer than 11 frames\n"
+    warn_of_short({"too_short": 0, "min_frames": 11})
+    assert capsys.readouterr().err == ""
+
+
+def test_what_was_too_short_to_train_on_is_too_short_to_measure_on(
+    arguments: RunArguments, tmp_path: Path
+) -> None:
+    run = write_short_run(tmp_path / "run", min_frames=21)
+    with pytest.raises(CatalogError, match="none of the 3 videos has the 21 frames"):
+        open_run(dataclasses.replace(arguments, run=run), ignore_progress)
+    run = write_short_run(tmp_path / "longer", num_frames=11)
+    with pytest.raises(CatalogError, match="none of the 3 videos has the 21 frames"):
+        open_run(dataclasses.replace(arguments, run=run), ignore_progress)
+
+
+def test_the_next_command_is_about_the_same_videos(arguments: RunArguments) -> None:
+    plain = f"unreel evaluate degree --run {arguments.run} --catalog {arguments.catalog}"
+    assert next_command("evaluate degree", arguments) == plain
+    moved = dataclasses.replace(arguments, root=Path("new place"), split="")
+    assert next_command("evaluate degree", moved) == f"{plain} --root 'new place' --split ''"
+
+
+def test_a_result_file_that_cannot_be_written_is_refused_before_the_run_is_opened(
+    arguments: RunArguments, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"--out .* is a folder"):
+        open_run(dataclasses.replace(arguments, run=Path("absent"), out=tmp_path), ignore_progress)
 
 
 def test_what_is_missing_is_refused(arguments: RunArguments, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.evaluate.tiny_cacl import build_config, tiny, write_run
 from tests.train.runs import build_recipe
 from unreel.cli.main import run
+from unreel.recipes.find import load_run_method
 
 Capture = pytest.CaptureFixture[str]
 
@@ -102,3 +103,47 @@ def test_what_cannot_be_done_is_refused_with_the_right_code(
     assert evaluate(run_folder, corpus, *words) == code
     captured = capsys.readouterr()
     assert message in captured.err + captured.out
+
+
+def test_rejections_are_told_beside_json_and_the_next_command_keeps_root_and_split(
+    run_folder: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    shutil.copytree(corpus.parent, tmp_path / "copy")
+    (tmp_path / "copy" / "03.mp4").unlink()
+    words = ["--root", str(tmp_path / "copy"), "--split", "test", "--max-rejected-fraction", "0.4"]
+    assert evaluate(run_folder, corpus, *words, "--num-rounds", "1", "--json") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["videos"] == 2
+    assert captured.err.count("03.mp4") == 1
+    assert evaluate(run_folder, corpus, *words, "--num-rounds", "1") == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("03.mp4") == 1
+    next_step = next(line for line in captured.out.splitlines() if "evaluate degree" in line)
+    assert next_step.endswith(f"--root {tmp_path / 'copy'} --split test")
+
+
+def test_the_result_tells_which_weights_were_measured(
+    run_folder: Path, corpus: Path, capsys: Capture
+) -> None:
+    assert evaluate(run_folder, corpus, "--num-rounds", "1", "--json") == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    expected = load_run_method(run_folder).describe()
+    assert {name: settings[name] for name in expected} == expected
+    assert expected["method_name"] == "CACL"
+
+
+def test_an_unwritable_result_file_and_a_limit_that_is_no_share_are_refused_before_a_video_is_read(
+    run_folder: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("")
+    for words, message in (
+        (["--out", str(tmp_path)], "is a folder"),
+        (["--out", str(tmp_path / "file" / "r.json")], "cannot be written"),
+        (["--max-rejected-fraction", "-1"], "max_rejected_fraction must be between 0 and 1"),
+        (["--max-rejected-fraction", "2"], "max_rejected_fraction must be between 0 and 1"),
+    ):
+        assert evaluate(run_folder, corpus, *words) == 2
+        captured = capsys.readouterr()
+        assert message in captured.err
+        assert "clips" not in captured.err
+        assert captured.out == ""

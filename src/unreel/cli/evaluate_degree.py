@@ -7,8 +7,8 @@ is no part of an encoder. Nothing in the run changes.
 import sys
 from dataclasses import dataclass
 
-from unreel.cli.evaluate_output import deliver, percent
-from unreel.cli.evaluate_run import RunArguments, close_run, open_run
+from unreel.cli.evaluate_output import deliver, percent, warn_of_rejected
+from unreel.cli.evaluate_run import RunArguments, close_run, next_command, open_run, warn_of_short
 from unreel.cli.terminal import ProgressBar, parse_arguments, print_table
 from unreel.evaluate.shuffle_degree import DegreeResult, evaluate_degree
 
@@ -41,6 +41,8 @@ def main(argv: list[str]) -> None:
             settings=opened.settings,
         )
     values = result.to_json()
+    warn_of_rejected(result.rejected)
+    warn_of_short(values["settings"])
     if not deliver(values, arguments):
         return
     errors = [result.mean_absolute_error, result.chance_error, result.constant_error]
@@ -59,7 +61,7 @@ def main(argv: list[str]) -> None:
     sys.stdout.write(draw_confusion(result))
     method = values["settings"]["method"]
     shuffles = {"shuffles": f"preset {method['shuffle']['preset']}, as in training"}
-    next_step = f"unreel evaluate similarity --run {arguments.run} --catalog {arguments.catalog}"
+    next_step = next_command("evaluate similarity", arguments)
     has_pairs = method["pairs"] and method["contrast_weight"] > 0
     close_run(values, arguments, result.rejected, shuffles, [next_step] if has_pairs else [])
 

@@ -1,20 +1,22 @@
 """What the protocols share that need a whole run: heads and momentum encoders are no part of an encoder."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unreel.cli.evaluate_output import OutputArguments, name_result
+from unreel.cli.evaluate_output import OutputArguments, check_output, keep, name_result
 from unreel.cli.terminal import format_duration, print_summary, print_warning
 from unreel.data.batch import Rejection, VideoBatch
 from unreel.data.catalog import Catalog
 from unreel.data.sweep import sweep_batches
+from unreel.evaluate.view_sweep import check_method
+from unreel.evaluate.whole_clips import WholeClips, keep_whole_clips
 from unreel.features.encoder import choose_device
 from unreel.methods.method import Method
 from unreel.progress import Progress
-from unreel.recipes.find import load_run_method
-from unreel.train.checkpoint import count_steps, list_checkpoints
+from unreel.recipes.find import LoadedRun, load_run_method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,20 +69,19 @@ def open_run(arguments: RunArguments, progress: Progress) -> OpenedRun:
 
     Raises:
         TrainingError: the folder holds no run, or none with a checkpoint.
-        CatalogError: the catalog is missing or lacks the split.
-        ValueError: a number is out of range, or the device is not there.
+        CatalogError: the catalog is missing, lacks the split, or has no video that is long enough.
+        ValueError: the run is of another method, a number is out of range, the device is not there, or
+            ``--out`` cannot be written.
     """
-    name, recipe, method = load_run_method(arguments.run)
-    method.to(choose_device(arguments.device))
+    check_output(arguments)
+    loaded = load_run_method(arguments.run)
+    loaded.method.to(choose_device(arguments.device))
     catalog = Catalog.load(arguments.catalog, root=arguments.root)
-    split = arguments.split
-    if split == "auto":
-        split = "test" if "test" in catalog.split_names else ""
-    videos = catalog.select(split)
+    chosen, settings = choose_videos(loaded, catalog, arguments.split)
     batches = sweep_batches(
-        videos,
-        recipe.method.clips,
-        recipe.data,
+        chosen.videos,
+        loaded.recipe.method.clips,
+        loaded.recipe.data,
         seed=arguments.seed,
         batch_size=arguments.batch_size,
         num_rounds=arguments.num_rounds,
@@ -88,14 +89,62 @@ def open_run(arguments: RunArguments, progress: Progress) -> OpenedRun:
     )
     settings = {
         "run": str(arguments.run),
-        "recipe": name,
-        "step": count_steps(list_checkpoints(arguments.run / "checkpoints")[-1]),
-        "catalog_hash": catalog.hash,
-        "split": split,
+        **settings,
         "num_rounds": arguments.num_rounds,
         "seed": arguments.seed,
     }
-    return OpenedRun(method, _watch(batches, len(videos) * arguments.num_rounds, progress), settings)
+    num_clips = len(chosen.videos) * arguments.num_rounds
+    return OpenedRun(loaded.method, _watch(batches, num_clips, progress), settings)
+
+
+def choose_videos(loaded: LoadedRun, catalog: Catalog, split: str) -> tuple[WholeClips, dict[str, Any]]:
+    """Return the videos of a split that a CACL's clips fit into, and what a result depends on so far.
+
+    Args:
+        loaded: the run.
+        catalog: all videos.
+        split: "auto" takes test when there is one, else all; "" takes all.
+
+    Raises:
+        CatalogError: there is no such split, or no video in it is long enough.
+        ValueError: the run is of another method.
+    """
+    check_method(loaded.method)
+    if split == "auto":
+        split = "test" if "test" in catalog.split_names else ""
+    recipe = loaded.recipe
+    chosen = keep_whole_clips(catalog.select(split), recipe.method.clips, min_frames=recipe.data.min_frames)
+    return chosen, {
+        **loaded.describe(),
+        "catalog_hash": catalog.hash,
+        "split": split,
+        "min_frames": chosen.min_frames,
+        "too_short": chosen.num_too_short,
+    }
+
+
+def warn_of_short(settings: Mapping[str, Any]) -> None:
+    """Say how many videos were too short to take part."""
+    if settings["too_short"]:
+        print_warning(
+            f"{settings['too_short']} videos are left out, since they have fewer than "
+            f"{settings['min_frames']} frames"
+        )
+
+
+def name_run(run: Path, settings: Mapping[str, Any]) -> str:
+    """Say which weights were measured."""
+    return f"{run}, {settings['recipe']}, step {settings['step']} ({settings['weights_hash']})"
+
+
+def next_command(command: str, arguments: RunArguments) -> str:
+    """Return another command on the same run and the same videos."""
+    words = ["unreel", *command.split(), "--run", str(arguments.run), "--catalog", str(arguments.catalog)]
+    if arguments.root is not None:
+        words += ["--root", str(arguments.root)]
+    if arguments.split != "auto":
+        words += ["--split", arguments.split]
+    return shlex.join(words)
 
 
 def close_run(
@@ -105,22 +154,25 @@ def close_run(
     rows: Mapping[str, object],
     next_steps: Sequence[str],
 ) -> None:
-    """Name the videos that failed and print the closing summary."""
-    for rejection in rejected:
-        print_warning(f"rejected {rejection.path}: {rejection.reason}")
+    """Print the closing summary and write the result file.
+
+    Raises:
+        UnreelError: the file cannot be written.
+    """
     settings = values["settings"]
     print_summary(
         name_result(arguments),
         {
-            "run": f"{arguments.run}, {settings['recipe']}, step {settings['step']}",
+            "run": name_run(arguments.run, settings),
             "split": settings["split"] or "all videos",
-            "videos": f"{values['videos']} used, {len(rejected)} rejected",
+            "videos": f"{values['videos']} used, {len(rejected)} rejected, {settings['too_short']} too short",
             "clips": f"{values['clips']}, augmented and shuffled as in training, seed {arguments.seed}",
             **rows,
             "time": format_duration(values["seconds"]),
         },
         next_steps=next_steps,
     )
+    keep(values, arguments)
 
 
 def _watch(batches: Iterator[VideoBatch], total: int, progress: Progress) -> Iterator[VideoBatch]:

@@ -6,8 +6,8 @@ encoder. Needs the run, since an encoder is the query's 3D CNN alone. Nothing in
 
 from dataclasses import dataclass
 
-from unreel.cli.evaluate_output import deliver
-from unreel.cli.evaluate_run import RunArguments, close_run, open_run
+from unreel.cli.evaluate_output import deliver, warn_of_rejected
+from unreel.cli.evaluate_run import RunArguments, close_run, next_command, open_run, warn_of_short
 from unreel.cli.terminal import ProgressBar, parse_arguments, print_table
 from unreel.evaluate.pair_similarity import evaluate_similarity
 
@@ -35,6 +35,8 @@ def main(argv: list[str]) -> None:
             settings=opened.settings,
         )
     values = result.to_json()
+    warn_of_rejected(result.rejected)
+    warn_of_short(values["settings"])
     if not deliver(values, arguments):
         return
     rows = [
@@ -52,6 +54,6 @@ def main(argv: list[str]) -> None:
         ["pair", "mean", "deviation", "other videos", "trained"],
         rows,
     )
-    next_step = f"unreel evaluate degree --run {arguments.run} --catalog {arguments.catalog}"
+    next_step = next_command("evaluate degree", arguments)
     has_degree = values["settings"]["method"]["degree_weight"] > 0
     close_run(values, arguments, result.rejected, {}, [next_step] if has_degree else [])

@@ -4,14 +4,17 @@ Clips are augmented and shuffled as in training. The figure has a row per token 
 token that is looked at: the class token, the frames of the clip, the frames of its shuffled copy.
 """
 
-import json as json_format
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unreel.cli.evaluate_output import print_json, warn_of_rejected
+from unreel.cli.evaluate_run import choose_videos, name_run, warn_of_short
+from unreel.cli.output_files import check_outputs, write_outputs
 from unreel.cli.terminal import ProgressBar, parse_arguments, print_summary, print_warning
+from unreel.config import config_to_dict
 from unreel.data.catalog import Catalog
 from unreel.evaluate.attention import AttentionResult, average_attention, read_random_clips
 from unreel.features.encoder import choose_device
@@ -19,7 +22,6 @@ from unreel.recipes.find import load_run_method
 from unreel.report.attention import save_attention
 from unreel.report.figures import check_figure_path
 from unreel.runs import write_json
-from unreel.train.checkpoint import count_steps, list_checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +66,14 @@ def main(argv: list[str]) -> None:
         example="unreel report attention --run runs/cacl --catalog catalog.parquet --out attention.png",
     )
     check_figure_path(arguments.out)
-    recipe_name, recipe, method = load_run_method(arguments.run)
+    check_outputs({"--out": arguments.out, "--data": arguments.data})
+    loaded = load_run_method(arguments.run)
     catalog = Catalog.load(arguments.catalog, root=arguments.root)
-    split = arguments.split
-    if split == "auto":
-        split = "test" if "test" in catalog.split_names else ""
+    chosen, settings = choose_videos(loaded, catalog, arguments.split)
     batches = read_random_clips(
-        catalog.select(split),
-        recipe.method.clips,
-        recipe.data,
+        chosen.videos,
+        loaded.recipe.method.clips,
+        loaded.recipe.data,
         num_clips=arguments.num_clips,
         seed=arguments.seed,
         batch_size=arguments.batch_size,
@@ -80,40 +81,43 @@ def main(argv: list[str]) -> None:
     )
     with ProgressBar("Looking", unit="clips") as progress:
         result = average_attention(
-            method.to(choose_device(arguments.device)),
+            loaded.method.to(choose_device(arguments.device)),
             batches,
             block=arguments.block,
             num_clips=arguments.num_clips,
             progress=progress,
         )
-    save_attention(result, arguments.out)
     settings = {
         "run": str(arguments.run),
-        "recipe": recipe_name,
-        "step": count_steps(list_checkpoints(arguments.run / "checkpoints")[-1]),
-        "catalog_hash": catalog.hash,
-        "split": split,
+        **settings,
         "seed": arguments.seed,
+        "method": config_to_dict(loaded.recipe.method),
     }
     values = {**result.to_json(), "settings": settings}
-    if arguments.data is not None:
-        write_json(arguments.data, values)
+    warn_of_rejected(result.rejected)
+    warn_of_short(settings)
+    if result.num_clips < arguments.num_clips:
+        print_warning(f"only {result.num_clips} of {arguments.num_clips} clips could be read")
     if arguments.json:
-        sys.stdout.write(json_format.dumps(values, indent=2, ensure_ascii=False) + "\n")
-        return
-    _report(result, arguments, settings)
+        print_json(values)
+    else:
+        _report(result, arguments, settings)
+    write_outputs(
+        {
+            "--data": (arguments.data, partial(write_json, value=values)),
+            "--out": (arguments.out, partial(save_attention, result)),
+        }
+    )
 
 
 def _report(result: AttentionResult, arguments: Arguments, settings: Mapping[str, Any]) -> None:
-    for rejection in result.rejected:
-        print_warning(f"rejected {rejection.path}: {rejection.reason}")
-    if result.num_clips < arguments.num_clips:
-        print_warning(f"only {result.num_clips} of {arguments.num_clips} clips could be read")
     print_summary(
         f"Figure {arguments.out}",
         {
-            "run": f"{arguments.run}, {settings['recipe']}, step {settings['step']}",
+            "run": name_run(arguments.run, settings),
             "split": settings["split"] or "all videos",
+            "videos": f"{result.num_videos} used, {len(result.rejected)} rejected, "
+            f"{settings['too_short']} too short",
             "clips": f"{result.num_clips} of {result.num_frames} frames, seed {arguments.seed}",
             "shows": f"block {result.block}, mean of all heads",
             "numbers": arguments.data or "not kept; --data FILE.json keeps them",

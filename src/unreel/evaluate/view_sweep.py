@@ -30,17 +30,7 @@ class ViewSweep:
     """
 
     def __init__(self, method: Method, batches: Iterable[VideoBatch]) -> None:
-        if not isinstance(method, CACL):
-            raise ValueError(
-                f"this protocol measures the networks and heads of CACL, and the run is of "
-                f"{type(method).__name__}; give a run of a cacl recipe"
-            )
-        if any(module.training for module in method.modules()):
-            raise ValueError(
-                "the method is in training mode, in which it learns from what it sees; call method.eval() "
-                "first"
-            )
-        self.method = method
+        self.method = check_method(method)
         self.owners: list[int] = []
         self.rejected: list[Rejection] = []
         self._batches = batches
@@ -77,6 +67,24 @@ class ViewSweep:
             num_videos=self.num_videos + len(self.rejected),
             max_rejected_fraction=max_rejected_fraction,
         )
+
+
+def check_method(method: Method) -> CACL:
+    """Return a method that can be measured, as it is.
+
+    Raises:
+        ValueError: it is no CACL, or in training mode.
+    """
+    if not isinstance(method, CACL):
+        raise ValueError(
+            f"this protocol measures the networks and heads of CACL, and the run is of "
+            f"{type(method).__name__}; give a run of a cacl recipe"
+        )
+    if any(module.training for module in method.modules()):
+        raise ValueError(
+            "the method is in training mode, in which it learns from what it sees; call method.eval() first"
+        )
+    return method
 
 
 def check_finite(output: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ def _edges(start: F64) -> F64:
 
 
 def _label_axes(axes: "Axes", num_frames: int) -> None:
-    """Number the frames of both clips from 0, as their tokens are, and name the groups below and on the left."""
+    """Number the frames from 0, as their tokens are, and name the groups below and on the left."""
     _, middle_N = place_tokens(num_frames)
     step = -(-num_frames // _MOST_LABELS)
     numbers = range(0, num_frames, step)
