@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,6 +115,49 @@ def test_centering_takes_the_galleries_mean_away() -> None:
     np.testing.assert_allclose(neighbors.scores_QK[0], np.sort(cosines)[::-1], atol=1e-5)
     assert neighbors.neighbor_class_QK[0, 0] == 0
     assert find_neighbors(table, 3, "clip", RankingConfig()).scores_QK.min() > 0.99
+
+
+@pytest.mark.parametrize("level", ["video", "clip"])
+@pytest.mark.parametrize("config", [RankingConfig(is_centered=True), RankingConfig("label", "", "", True)])
+def test_centering_leaves_the_table_as_it_was(level: Level, config: RankingConfig) -> None:
+    table = build_table(3)
+    before = table.vectors.copy()
+    first = find_neighbors(table, 3, level, config)
+    np.testing.assert_array_equal(table.vectors, before)
+    np.testing.assert_array_equal(find_neighbors(table, 3, level, config).scores_QK, first.scores_QK)
+
+
+@pytest.mark.parametrize(
+    ("level", "config", "copies"),
+    [
+        ("video", RankingConfig(), 0.1),
+        ("video", ALL, 0.2),
+        ("clip", RankingConfig(), 1.0),
+        ("clip", RankingConfig(is_centered=True), 1.0),
+        ("clip", ALL, 0.0),
+        ("clip", RankingConfig("label", "", "", is_centered=True), 1.0),
+    ],
+)
+def test_long_vectors_are_copied_once_at_most(level: Level, config: RankingConfig, copies: float) -> None:
+    """60 MB: 60 videos of 10 clips. A block of queries is 51 MB of it, or less where there are fewer."""
+    videos = [f"v{row // 10:02d}" for row in range(600)]
+    table = build_vectors(
+        np.random.default_rng(0).random((600, 25_000), dtype=np.float32),
+        videos,
+        labels=["a"] * 600,
+        splits=["test" if row < 100 else "train" for row in range(600)],
+    )
+    num_queries = 6 if level == "video" else 100
+    if config.query_split == "":
+        num_queries = 60 if level == "video" else 512
+    allowed = copies * table.vectors.nbytes + num_queries * 25_000 * 4 + 12e6
+    tracemalloc.start()
+    try:
+        find_neighbors(table, 5, level, config)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < allowed
 
 
 def test_groups_can_be_the_target() -> None:

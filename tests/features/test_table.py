@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
+from unreel.features import table as table_module
 from unreel.features.table import FeatureInfo, FeatureTable, build_schema, read_info
 
 INFO = FeatureInfo(
@@ -117,6 +121,70 @@ def test_averages_equal_a_plain_loop_however_rows_are_mixed(videos: list[str]) -
     for name, mean in zip(names, averaged.vectors, strict=True):
         rows = [vectors[row] for row, video in enumerate(videos) if video == name]
         np.testing.assert_allclose(mean, sum(rows) / len(rows), rtol=1e-5, atol=1e-6)
+
+
+@given(st.lists(st.sampled_from("zyxwv"), min_size=1, max_size=20), st.integers(1, 5))
+def test_averages_do_not_depend_on_how_many_rows_are_copied_at_once(
+    videos: list[str], rows_at_once: int
+) -> None:
+    table = build_vectors(np.random.default_rng(len(videos)).normal(size=(len(videos), 3)), videos)
+    whole = table.average_per_video().vectors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_module, "_BLOCK_BYTES", rows_at_once * 3 * 4)
+        np.testing.assert_array_equal(table.average_per_video().vectors, whole)
+
+
+def test_the_videos_of_a_split_are_averaged_as_if_the_split_stood_alone() -> None:
+    """Video v has clips in both splits, as in a table that was put together by hand."""
+    table = build_vectors(
+        [[1, 0], [3, 0], [5, 0], [7, 0]], ["v", "v", "w", "v"], splits=["test", "train", "train", "test"]
+    )
+    assert table.average_per_video("test").vectors.tolist() == [[4, 0]]
+    assert table.average_per_video("train").vectors.tolist() == [[3, 0], [5, 0]]
+    for split in ("test", "train"):
+        alone = table.select(split).average_per_video()
+        assert table.average_per_video(split).to_arrow().equals(alone.to_arrow())
+    with pytest.raises(FeaturesError, match="no split 'val'"):
+        table.average_per_video("val")
+
+
+def test_averaging_copies_a_few_vectors_at_a_time() -> None:
+    """40 videos of 10 clips, 40 MB; the means take 4 MB, a block 4 MB and its sums less."""
+    vectors = np.ones((400, 25_000), dtype=np.float32)
+    table = build_vectors(vectors, [f"v{row // 10:02d}" for row in range(400)])
+    tracemalloc.start()
+    try:
+        table.average_per_video()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 4e6 < peak < 16e6
+
+
+MEASURE_LOADING = """
+import sys
+from pathlib import Path
+from unreel.features.table import FeatureTable
+
+def peak_mb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+
+FeatureTable.load(Path(sys.argv[1]))
+before = peak_mb()
+FeatureTable.load(Path(sys.argv[2]))
+print(peak_mb() - before)
+"""
+
+
+def test_loading_takes_hardly_more_than_the_vectors(tmp_path: Path) -> None:
+    """100 MB in one group of rows; read as a whole, group and batch would take as much again, twice."""
+    for name, rows in (("small", 4), ("large", 2_500)):
+        vectors = np.ones((rows, 10_000), dtype=np.float32)
+        build_vectors(vectors, [str(row) for row in range(rows)]).save(tmp_path / name)
+    words = [sys.executable, "-c", MEASURE_LOADING, str(tmp_path / "small"), str(tmp_path / "large")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert 95 < float(done.stdout) < 160
 
 
 def test_an_unknown_column_is_refused_and_the_known_ones_are_named() -> None:

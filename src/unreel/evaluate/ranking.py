@@ -137,20 +137,16 @@ def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: Rankin
     if top_k < 1:
         raise ValueError(f"k must be at least 1, got {top_k}")
     query_split, gallery_split = config.resolve_splits(table.split_names)
-    queries, gallery = (_take_level(table.select(split), level) for split in (query_split, gallery_split))
-    has_target = queries.column(config.by) != ""
-    if not has_target.any():
-        raise FeaturesError(
-            f"none of the {len(queries)} queries has a {config.by}; scan with labels and extract again, or "
-            "choose another target"
-        )
-    asked = queries.take(np.flatnonzero(has_target))
+    asked, num_without_target = _take_queries(table, query_split, level, config.by)
+    gallery = _take_level(table, gallery_split, level)
     own_Q = _count_rows(asked.video_ids, gallery.video_ids)
     available_Q = len(gallery) - own_Q
     if available_Q.min() < 1:
         raise FeaturesError("a query has no other video to be compared with; extract more videos")
     wanted = min(top_k, int(available_Q.min()))
-    scores, rows = _search(asked, gallery, wanted, int(own_Q.max()), config.is_centered)
+    scores, rows = _search(
+        table, asked, gallery, wanted=wanted, num_own=int(own_Q.max()), is_centered=config.is_centered
+    )
     query_targets, gallery_targets = asked.column(config.by), gallery.column(config.by)
     classes = np.unique(np.concatenate([query_targets, gallery_targets[gallery_targets != ""]]))
     gallery_class = np.where(gallery_targets == "", -1, np.searchsorted(classes, gallery_targets))
@@ -163,12 +159,29 @@ def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: Rankin
         matches_Q=_count_rows(query_targets, gallery_targets) - own_Q,
         available_Q=available_Q,
         num_gallery=len(gallery),
-        num_without_target=int((~has_target).sum()),
+        num_without_target=num_without_target,
     )
 
 
-def _take_level(table: FeatureTable, level: Level) -> FeatureTable:
-    return table.average_per_video() if level == "video" else table
+def _take_level(table: FeatureTable, split: str, level: Level) -> FeatureTable:
+    return table.average_per_video(split) if level == "video" else table.select(split)
+
+
+def _take_queries(table: FeatureTable, split: str, level: Level, by: Target) -> tuple[FeatureTable, int]:
+    """Return the queries that have a target and the number of those that have none.
+
+    Vectors may be as long as a small picture, so they are copied only where rows are left out.
+    """
+    queries = _take_level(table, split, level)
+    has_target = queries.column(by) != ""
+    if not has_target.any():
+        raise FeaturesError(
+            f"none of the {len(queries)} queries has a {by}; scan with labels and extract again, or choose "
+            "another target"
+        )
+    if has_target.all():
+        return queries, 0
+    return queries.take(np.flatnonzero(has_target)), int((~has_target).sum())
 
 
 def _count_rows(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
@@ -179,7 +192,13 @@ def _count_rows(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _search(
-    queries: FeatureTable, gallery: FeatureTable, wanted: int, num_own: int, is_centered: bool
+    table: FeatureTable,
+    queries: FeatureTable,
+    gallery: FeatureTable,
+    *,
+    wanted: int,
+    num_own: int,
+    is_centered: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the best rows of other videos.
 
@@ -187,8 +206,7 @@ def _search(
     """
     query_vectors, gallery_vectors = queries.vectors, gallery.vectors
     if is_centered:
-        mean_D = gallery_vectors.mean(axis=0)
-        query_vectors, gallery_vectors = query_vectors - mean_D, gallery_vectors - mean_D
+        query_vectors, gallery_vectors = _center(query_vectors, gallery_vectors, table.vectors)
     top_k = min(wanted + num_own, len(gallery))
     scores, rows = ExactIndex(gallery_vectors).search(query_vectors, top_k)
     if num_own:
@@ -197,3 +215,21 @@ def _search(
         scores = np.take_along_axis(scores, order, axis=1)
         rows = np.take_along_axis(rows, order, axis=1)
     return scores, rows
+
+
+def _center(
+    queries_QD: NDArray[np.float32], gallery_GD: NDArray[np.float32], table_GD: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Subtract the gallery's mean: in place from rows that were copied, while those of the table stay."""
+    mean_D: NDArray[np.float32] = gallery_GD.mean(axis=0)
+
+    def subtract(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        if np.may_share_memory(vectors, table_GD):
+            return vectors - mean_D
+        vectors -= mean_D
+        return vectors
+
+    if queries_QD is gallery_GD:
+        both = subtract(gallery_GD)
+        return both, both
+    return subtract(queries_QD), subtract(gallery_GD)

@@ -19,6 +19,9 @@ from unreel.runs import atomic_path
 # G rows of the table, D features
 
 FORMAT_VERSION = 1
+_BLOCK_BYTES = 2**22
+"""What is read or averaged at once, beside the table itself."""
+_READ_BUFFER_BYTES = 2**20
 _METADATA_KEY = b"unreel.features"
 _VECTOR = "vector"
 _COLUMNS = pa.schema(
@@ -133,6 +136,10 @@ def _parse_info(path: Path, schema: pa.Schema) -> FeatureInfo:
     return info
 
 
+def _rows_per_block(dimension: int) -> int:
+    return max(1, min(8192, _BLOCK_BYTES // (4 * max(1, dimension))))
+
+
 class FeatureTable:
     """Vectors and what they belong to, row by row; never changed in place.
 
@@ -150,7 +157,7 @@ class FeatureTable:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a table; the vectors lie in memory once.
+        """Read a table; the vectors lie in memory once, and never more than a little beside them.
 
         Raises:
             FeaturesError: the file is missing, damaged, or no table of features that this version knows.
@@ -158,10 +165,11 @@ class FeatureTable:
         path = Path(path)
         info = read_info(path)
         try:
-            with pq.ParquetFile(path) as file:
+            # Without a buffer the file's groups of rows, hundreds of megabytes each, are read as a whole.
+            with pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False) as file:
                 vectors_GD = np.empty((file.metadata.num_rows, info.dimension), dtype=np.float32)
                 parts, start = [], 0
-                for batch in file.iter_batches(batch_size=8192):
+                for batch in file.iter_batches(batch_size=_rows_per_block(info.dimension)):
                     rows = batch.column(_VECTOR).flatten().to_numpy(zero_copy_only=False)
                     vectors_GD[start : start + len(batch)] = rows.reshape(len(batch), info.dimension)
                     start += len(batch)
@@ -233,31 +241,54 @@ class FeatureTable:
         Raises:
             FeaturesError: the table has no such split.
         """
+        return self.take(self._rows_of(split)) if split else self
+
+    def _rows_of(self, split: str) -> NDArray[np.int64]:
         if not split:
-            return self
+            return np.arange(len(self))
         rows = np.flatnonzero(self.column("split") == split)
         if not len(rows):
             known = ", ".join(map(repr, self.split_names)) or "none"
             raise FeaturesError(f"the table has no split {split!r}; its splits: {known}")
-        return self.take(rows)
+        return rows
 
     def take(self, rows: NDArray[np.int64]) -> "FeatureTable":
         """Return these rows, in this order."""
         return FeatureTable(self._columns.take(pa.array(rows)), self.vectors[rows], self.info)
 
-    def average_per_video(self) -> "FeatureTable":
-        """Return one row per video, in order of first appearance: the mean of its vectors.
+    def average_per_video(self, split: str = "") -> "FeatureTable":
+        """Return one row per video of a split, in order of first appearance: the mean of its vectors.
 
-        Its stretch of time reaches from the first clip to the last.
+        Its stretch of time reaches from the first clip to the last; "" averages all videos. Vectors are
+        copied a few at a time.
+
+        Raises:
+            FeaturesError: the table has no such split.
         """
-        _, first, video_G = np.unique(self.video_ids, return_index=True, return_inverse=True)
+        kept = self._rows_of(split)
+        _, first, video_G = np.unique(self.video_ids[kept], return_index=True, return_inverse=True)
         # Number the videos by first appearance instead of by id, and bring their rows together.
         rank = np.argsort(np.argsort(first))
-        order = np.argsort(rank[video_G], kind="stable")
-        starts = np.searchsorted(rank[video_G][order], np.arange(len(first)))
-        counts = np.diff(np.append(starts, len(order)))
-        means = np.add.reduceat(self.vectors[order], starts, axis=0) / counts[:, None].astype(np.float32)
-        columns = {name: self.column(name)[np.sort(first)] for name in _COLUMNS.names}
+        by_video = np.argsort(rank[video_G], kind="stable")
+        starts = np.searchsorted(rank[video_G][by_video], np.arange(len(first)))
+        order = kept[by_video]
+        columns = {name: self.column(name)[kept[np.sort(first)]] for name in _COLUMNS.names}
         columns["start_sec"] = np.minimum.reduceat(self.column("start_sec")[order], starts)
         columns["end_sec"] = np.maximum.reduceat(self.column("end_sec")[order], starts)
-        return FeatureTable.from_columns(self.info, means, **columns)
+        return FeatureTable.from_columns(self.info, self._average(order, starts), **columns)
+
+    def _average(self, order: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the mean vector of every stretch of reordered rows, some stretches at a time."""
+        ends = np.append(starts[1:], len(order))
+        means_VD = np.empty((len(starts), self.vectors.shape[1]), dtype=np.float32)
+        rows_per_block = _rows_per_block(self.vectors.shape[1])
+        first = 0
+        while first < len(starts):
+            last = int(np.searchsorted(ends, starts[first] + rows_per_block, side="right"))
+            last = max(last, first + 1)
+            vectors_GD = self.vectors[order[starts[first] : ends[last - 1]]]
+            sums_VD = np.add.reduceat(vectors_GD, starts[first:last] - starts[first], axis=0)
+            counts_V = (ends - starts)[first:last]
+            means_VD[first:last] = sums_VD / counts_V[:, None].astype(np.float32)
+            first = last
+        return means_VD
