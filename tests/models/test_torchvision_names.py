@@ -6,9 +6,12 @@ import torch
 from tests.models.network_checks import build_on_meta
 from unreel.models.backbone import Backbone
 from unreel.models.c3d import C3DConfig
+from unreel.models.r2d3d import R2D3DConfig
+from unreel.models.r3d_50 import R3D50Config
 from unreel.models.r3d_plus1 import R3DPlus1, R3DPlus1Config
 from unreel.models.resnet2d import ResNet2D, ResNetConfig
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
+from unreel.models.s3d import S3DConfig
 from unreel.models.torchvision_names import from_torchvision, map_to_torchvision, to_torchvision
 from unreel.models.zoo import BackboneConfig
 
@@ -92,12 +95,53 @@ def r2plus1d_18() -> Shapes:
     return shapes
 
 
+def normalized(name: str, after: int, before: int, *kernel: int) -> Shapes:
+    return conv(f"{name}.0", after, before, *kernel) + norm(f"{name}.1", after)
+
+
+def separable(name: str, after: int, before: int, size: int) -> Shapes:
+    return [
+        *normalized(f"{name}.0", after, before, 1, size, size),
+        *normalized(f"{name}.1", after, after, size, 1, 1),
+    ]
+
+
+# Place in torchvision's row of layers, channels that come in, and those of the convolutions of the block.
+INCEPTION_BLOCKS = (
+    (5, 192, (64, 96, 128, 16, 32, 32)),
+    (6, 256, (128, 128, 192, 32, 96, 64)),
+    (8, 480, (192, 96, 208, 16, 48, 64)),
+    (9, 512, (160, 112, 224, 24, 64, 64)),
+    (10, 512, (128, 128, 256, 24, 64, 64)),
+    (11, 512, (112, 144, 288, 32, 64, 64)),
+    (12, 528, (256, 160, 320, 32, 128, 128)),
+    (14, 832, (256, 160, 320, 32, 128, 128)),
+    (15, 832, (384, 192, 384, 48, 128, 128)),
+)
+
+
+def s3d() -> Shapes:
+    shapes = separable("features.0", 64, 3, 7)
+    shapes += normalized("features.2", 64, 64, 1, 1, 1)
+    shapes += separable("features.3", 192, 64, 3)
+    for place, before, (out0, mid1, out1, mid2, out2, out3) in INCEPTION_BLOCKS:
+        name = f"features.{place}"
+        shapes += normalized(f"{name}.branch0", out0, before, 1, 1, 1)
+        shapes += normalized(f"{name}.branch1.0", mid1, before, 1, 1, 1)
+        shapes += separable(f"{name}.branch1.1", out1, mid1, 3)
+        shapes += normalized(f"{name}.branch2.0", mid2, before, 1, 1, 1)
+        shapes += separable(f"{name}.branch2.1", out2, mid2, 3)
+        shapes += normalized(f"{name}.branch3.1", out3, before, 1, 1, 1)
+    return shapes
+
+
 NETWORKS: dict[str, tuple[BackboneConfig, Shapes, int, int]] = {
     # configuration, names and shapes, number of entries, numbers in all of them (weights and statistics)
     "resnet18": (ResNetConfig(depth=18), resnet18(), 120, 11_186_132),
     "resnet50": (ResNetConfig(depth=50), resnet50(), 318, 23_561_205),
     "r3d_18": (R3DConfig(depth=18), r3d_18(), 120, 33_175_892),
     "r2plus1d_18": (R2Plus1DConfig(depth=18, factorization="torchvision"), r2plus1d_18(), 222, 31_325_512),
+    "s3d": (S3DConfig(), s3d(), 462, 7_931_341),
 }
 
 
@@ -121,6 +165,10 @@ def test_the_numbers_of_values_are_weights_plus_statistics() -> None:
     # R(2+1)D-18: those of R3D-18, 45 in the stem, and twice the mid channels of each of the eight blocks.
     channels = 4_800 + 45 + 2 * (144 + 144 + 230 + 288 + 460 + 576 + 921 + 1152)
     assert 31_300_125 + 2 * channels + 37 == NETWORKS["r2plus1d_18"][3]
+    # S3D: three of 64 and two of 192 before the blocks; a block has six, of its separable ones both halves.
+    widths = [(*block, block[2], block[4]) for _, _, block in INCEPTION_BLOCKS]
+    channels = 3 * 64 + 2 * 192 + sum(map(sum, widths))
+    assert 7_910_048 + 2 * channels + (5 + 9 * 8) == NETWORKS["s3d"][3]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +182,8 @@ def test_the_numbers_of_values_are_weights_plus_statistics() -> None:
         ("r2plus1d_18", "layer1.0.conv1.0.0.weight"),
         ("r2plus1d_18", "layer2.0.conv2.0.3.weight"),
         ("r2plus1d_18", "stem.4.num_batches_tracked"),
+        ("s3d", "features.0.0.0.weight"),
+        ("s3d", "features.15.branch1.1.1.1.running_mean"),
     ],
 )
 def test_well_known_names_are_among_them(name: str, key: str) -> None:
@@ -154,6 +204,7 @@ def randomized(backbone: Backbone) -> Backbone:
         ResNetConfig(depth=50, width=0.125),
         R3DConfig(depth=34, width=0.125),
         R2Plus1DConfig(factorization="torchvision", width=0.125),
+        S3DConfig(width=0.125),
     ],
     ids=str,
 )
@@ -162,7 +213,7 @@ def test_there_and_back_is_the_same_network(config: BackboneConfig) -> None:
     target.load_state_dict(from_torchvision(target, to_torchvision(source)), strict=True)
     for name, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], value), name
-    clips = torch.randn(1, 3, 4, 32, 32)
+    clips = torch.randn(1, 3, 5, 32, 32)
     assert torch.equal(source.eval()(clips), target.eval()(clips))
 
 
@@ -200,7 +251,16 @@ def test_conv6_cannot_be_given_to_torchvision_but_the_frames_can() -> None:
     assert len(to_torchvision(network.frames)) == 120
 
 
-@pytest.mark.parametrize("config", [C3DConfig(width=0.125), R2Plus1DConfig(width=0.125)], ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [
+        C3DConfig(width=0.125),
+        R2Plus1DConfig(width=0.125),
+        R3D50Config(width=0.125),
+        R2D3DConfig(width=0.125),
+    ],
+    ids=str,
+)
 def test_a_network_torchvision_does_not_have_is_refused(config: BackboneConfig) -> None:
     backbone = config.build()
     assert map_to_torchvision(backbone) == {}

@@ -7,8 +7,9 @@ A block of ours and its counterpart::
     res2.0.conv1.weight           layer1.0.conv1.0.weight        r3d_18
     res2.0.norm1.weight           layer1.0.conv1.1.weight
     res2.0.conv1.temporal.weight  layer1.0.conv1.0.3.weight      r2plus1d_18
+    mixed3.0.branch0.conv.weight  features.5.branch0.0.weight    s3d
 
-Classifiers (``fc``) have no counterpart here.
+Classifiers (``fc``, ``classifier``) have no counterpart here.
 """
 
 import re
@@ -20,6 +21,7 @@ from unreel.models.backbone import Backbone
 from unreel.models.r3d_plus1 import R3DPlus1
 from unreel.models.resnet2d import ResNet2D
 from unreel.models.resnet3d import ResNet3D
+from unreel.models.s3d import S3D
 
 Rules = tuple[tuple[str, str], ...]
 
@@ -51,13 +53,30 @@ _RULES_FACTORIZED: Rules = (
     (r"\.conv(\d)\.temporal\.", r".conv\1.0.3."),
     (r"\.norm(\d)\.", r".conv\1.1."),
 )
+# torchvision counts convolutions, poolings and blocks in one row; the poolings are 1, 4, 7 and 13.
+_S3D_PLACES = {3: (5, 6), 4: (8, 9, 10, 11, 12), 5: (14, 15)}
+_RULES_S3D: Rules = (
+    (r"^conv1\.", "features.0."),
+    (r"^conv2b\.", "features.2."),
+    (r"^conv2c\.", "features.3."),
+    *(
+        (rf"^mixed{stage}\.{block}\.", f"features.{place}.")
+        for stage, places in _S3D_PLACES.items()
+        for block, place in enumerate(places)
+    ),
+    (r"\.(reduce|spatial)\.", ".0."),
+    (r"\.(separable|project)\.", ".1."),
+    (r"\.temporal\.", ".1."),
+    (r"\.conv\.", ".0."),
+    (r"\.norm\.", ".1."),
+)
 
 
 def map_to_torchvision(backbone: Backbone) -> dict[str, str]:
     """Return torchvision's name of every weight and buffer that has one, by our name, in order.
 
-    Empty for C3D and for R(2+1)D as CACL factorises it. Of R3D-18+1, all up to res5 has the name it would
-    have in a 2D ResNet-18, and conv6 has none (decision L16).
+    Empty for networks that torchvision does not have, R(2+1)D as CACL factorises it among them. Of R3D-18+1,
+    all up to res5 has the name it would have in a 2D ResNet-18, and conv6 has none (decision L16).
     """
     prefix, rules = _find_rules(backbone)
     keys = [key for key in backbone.state_dict() if rules and key.startswith(prefix)]
@@ -71,7 +90,7 @@ def _find_rules(backbone: Backbone) -> tuple[str, Rules]:
         return "", _RULES_2D
     if isinstance(backbone, ResNet3D):
         return "", {"none": _RULES_3D, "torchvision": _RULES_FACTORIZED, "cacl": ()}[backbone.factorization]
-    return "", ()
+    return "", _RULES_S3D if isinstance(backbone, S3D) else ()
 
 
 def _rename(key: str, rules: Rules) -> str:
@@ -84,7 +103,7 @@ def _rename(key: str, rules: Rules) -> str:
 def to_torchvision(backbone: Backbone) -> dict[str, Tensor]:
     """Return a backbone's weights and buffers in torchvision's names and order, without classifier.
 
-    They load into torchvision's network with ``strict=False``; only ``fc`` is then missing.
+    They load into torchvision's network with ``strict=False``; only its classifier is then missing.
 
     Raises:
         ValueError: torchvision has no such network, or not all of its layers.
@@ -94,7 +113,9 @@ def to_torchvision(backbone: Backbone) -> dict[str, Tensor]:
     without = [key for key in state if key not in names]
     if without:
         remedy = (
-            "convert its `frames` alone" if names else "ResNet, R3D and R(2+1)D-torchvision can be converted"
+            "convert its `frames` alone"
+            if names
+            else "ResNet, R3D, R(2+1)D-torchvision and S3D can be converted"
         )
         raise ValueError(
             f"torchvision has no counterpart of {type(backbone).__name__}'s {without[0]} "
@@ -117,6 +138,6 @@ def from_torchvision(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[st
     if not own_names:
         raise ValueError(
             f"torchvision has no counterpart of this {type(backbone).__name__}; "
-            "ResNet, R3D, R3D-18+1 and R(2+1)D-torchvision can be converted"
+            "ResNet, R3D, R3D-18+1, R(2+1)D-torchvision and S3D can be converted"
         )
     return {own_names.get(key, key): value for key, value in state.items()}
