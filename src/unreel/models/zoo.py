@@ -8,11 +8,23 @@ import difflib
 
 from unreel.models.backbone import Backbone
 from unreel.models.c3d import C3DConfig
+from unreel.models.r2d3d import R2D3DConfig
+from unreel.models.r3d_50 import R3D50Config
 from unreel.models.r3d_plus1 import R3DPlus1Config
 from unreel.models.resnet2d import ResNetConfig
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
+from unreel.models.s3d import S3DConfig
 
-BackboneConfig = C3DConfig | R3DConfig | R2Plus1DConfig | R3DPlus1Config | ResNetConfig
+BackboneConfig = (
+    C3DConfig
+    | R3DConfig
+    | R2Plus1DConfig
+    | R3DPlus1Config
+    | ResNetConfig
+    | S3DConfig
+    | R3D50Config
+    | R2D3DConfig
+)
 """Settings of any backbone; JSON and the command line tell them apart by ``architecture``."""
 
 BACKBONES: dict[str, BackboneConfig] = {
@@ -28,6 +40,10 @@ BACKBONES: dict[str, BackboneConfig] = {
     "r3d_plus1_18": R3DPlus1Config(),
     "resnet_18": ResNetConfig(depth=18),
     "resnet_50": ResNetConfig(depth=50),
+    "s3d": S3DConfig(),
+    "s3d_torchvision": S3DConfig(variant="torchvision"),
+    "r3d_50": R3D50Config(),
+    "r2d3d_18": R2D3DConfig(),
 }
 """Published networks at full width, by short name."""
 
