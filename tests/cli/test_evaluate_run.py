@@ -3,10 +3,10 @@ import json
 import shutil
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import torch
 
+from tests.evaluate.test_whole_clips import shorten
 from tests.evaluate.tiny_cacl import build_config, tiny, write_run
 from unreel.cli.evaluate_run import RunArguments, close_run, next_command, open_run, warn_of_short
 from unreel.data.batch import Rejection
@@ -140,17 +140,13 @@ def test_videos_that_are_shorter_than_a_clip_are_left_out_and_counted(
     arguments: RunArguments, corpus: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     """Test videos 03, 07 and 11 have 20 frames; here 03 is read as one of 10, and a clip spans 11."""
-    table = Catalog.load(corpus).table
-    place, frames = table.column_names.index("frames"), table["frames"].to_pylist()
-    frames[3] = 10
-    kind = table.schema.field(place)
-    changed = table.set_column(place, kind, pa.array(frames, type=kind.type))
-    Catalog(changed, corpus.parent).save(tmp_path / "c.parquet")
+    shorten(Catalog.load(corpus), [20, 20, 20, 10, *[20] * 8]).save(tmp_path / "c.parquet")
     opened = open_run(dataclasses.replace(arguments, catalog=tmp_path / "c.parquet"), ignore_progress)
     assert (opened.settings["min_frames"], opened.settings["too_short"]) == (11, 1)
     assert sum(len(batch) for batch in opened.batches) == 2
     warn_of_short(opened.settings)
-    assert capsys.readouterr().err == "warning: 1 videos are left out, since they have fewer than 11 frames\n"
+    words = "too short, with fewer than 11 frames, and left out: 1 of the videos"
+    assert capsys.readouterr().err == f"warning: {words}\n"
     warn_of_short({"too_short": 0, "min_frames": 11})
     assert capsys.readouterr().err == ""
 

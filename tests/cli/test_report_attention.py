@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.evaluate.test_whole_clips import shorten
 from tests.evaluate.tiny_cacl import build_config, tiny, write_run
 from unreel.cli.main import run
 from unreel.config import config_to_dict
@@ -120,6 +121,20 @@ def test_videos_that_fail_and_clips_that_are_missing_are_announced(
     assert json.loads(captured.out)["clips"] == 2
     assert "03.mp4" in captured.err
     assert "warning: only 2 of 3 clips could be read" in captured.err
+
+
+def test_videos_that_are_shorter_than_a_clip_are_left_out_and_counted(
+    trained: Path, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    whole = Catalog.load(corpus)
+    shorten(whole, [10, 20, 20] * 4).save(tmp_path / "c.parquet")
+    words = ["--root", str(corpus.parent), "--split", "", "--num-clips", "12", "--json"]
+    assert report(trained, tmp_path / "c.parquet", tmp_path / "a.png", *words) == 0
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert (values["clips"], values["videos"]) == (12, 8)
+    assert (values["settings"]["min_frames"], values["settings"]["too_short"]) == (11, 4)
+    assert "fewer than 11 frames, and left out: 4 of the videos" in captured.err
 
 
 def test_clips_that_share_videos_are_counted_as_such(

@@ -127,8 +127,8 @@ def warn_of_short(settings: Mapping[str, Any]) -> None:
     """Say how many videos were too short to take part."""
     if settings["too_short"]:
         print_warning(
-            f"{settings['too_short']} videos are left out, since they have fewer than "
-            f"{settings['min_frames']} frames"
+            f"too short, with fewer than {settings['min_frames']} frames, and left out: "
+            f"{settings['too_short']} of the videos"
         )
 
 
