@@ -11,7 +11,6 @@ from unreel.data.clips import (
     FramePerPart,
     GridFrames,
     RandomClips,
-    SegmentFrames,
     ShortVideo,
     UniformClips,
     WholeVideo,
@@ -35,7 +34,6 @@ def all_rules() -> list[ClipSampling]:
         rules.append(UniformClips(count=4, num_frames=frames, frame_stride=stride, short_video=policy))
     for frames, span, jitter in itertools.product((1, 3, 8), (0, 1, 7, 16), (True, False)):
         rules.append(FramePerPart(count=3, num_frames=frames, span_frames=span, jitter=jitter))
-    rules += [SegmentFrames(segments, jitter) for segments in (1, 2, 3, 8) for jitter in (True, False)]
     rules += [WholeVideo(stride) for stride in (1, 2, 5)]
     rules += [GridFrames(count, every) for count in (1, 3) for every in (1, 4, 50)]
     return rules
@@ -73,7 +71,6 @@ def test_a_video_without_frames_is_refused(rule: ClipSampling) -> None:
         (UniformClips, {"num_frames": -2}, "num_frames must be at least 1, got -2"),
         (FramePerPart, {"span_frames": -1}, "span_frames must be at least 0, got -1"),
         (FramePerPart, {"num_frames": 0}, "num_frames must be at least 1, got 0"),
-        (SegmentFrames, {"num_segments": 0}, "num_segments must be at least 1, got 0"),
         (WholeVideo, {"frame_stride": 0}, "frame_stride must be at least 1, got 0"),
         (GridFrames, {"count": 0}, "count must be at least 1, got 0"),
         (GridFrames, {"every": 0}, "every must be at least 1, got 0"),
@@ -229,31 +226,6 @@ def test_ccl_clips_start_anywhere_and_stay_within_their_span() -> None:
     # Parts of two frames in clips that start at 0..4: the first frame is one of 0..5, the last one of 6..11.
     assert set(frames[:, 0]) == set(range(6))
     assert set(frames[:, -1]) == set(range(6, 12))
-
-
-def test_segments_draw_within_equal_parts_as_tsn() -> None:
-    # F = 11, N = 3: avg = 3, so segment i draws from i * 3 + {0, 1, 2}; frames 9 and 10 are never reached.
-    draws = np.concatenate([frames_of(SegmentFrames(3), 11, draw) for draw in range(200)])
-    for segment, column in enumerate(draws.T):
-        assert set(column) == set(range(3 * segment, 3 * segment + 3))
-
-
-def test_segments_test_with_centres_as_tsn() -> None:
-    # floor(i * 11 / 3 + 11 / 6) = floor(1.83), floor(5.5), floor(9.17).
-    assert frames_of(SegmentFrames(3, jitter=False), 11).tolist() == [[1, 5, 9]]
-
-
-def test_segment_centres_follow_the_formula_for_every_length() -> None:
-    for num_frames, segments in itertools.product(LENGTHS, (1, 2, 3, 8, 25)):
-        expected = [
-            int(i * num_frames / segments + num_frames / (2 * segments) + 1e-9) for i in range(segments)
-        ]
-        assert frames_of(SegmentFrames(segments, jitter=False), num_frames)[0].tolist() == expected
-
-
-def test_segments_of_a_video_with_fewer_frames_repeat() -> None:
-    for jitter in (True, False):
-        assert frames_of(SegmentFrames(4, jitter), 2).tolist() == [[0, 0, 1, 1]]
 
 
 def test_the_whole_video_is_one_clip_of_every_nth_frame() -> None:

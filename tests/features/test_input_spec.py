@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unreel.data.clips import FramePerPart, GridFrames, RandomClips, SegmentFrames, UniformClips, WholeVideo
+from unreel.data.clips import ClipSampling, FramePerPart, GridFrames, RandomClips, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
+from unreel.data.segments import OppositeHalves, SegmentFrames, SegmentPairs
 from unreel.features.input_spec import InputSpec
 
 ANY = np.random.default_rng(0)
@@ -61,8 +62,11 @@ def test_no_clip_at_all_is_refused() -> None:
         InputSpec().build_sampling(0)
 
 
-def test_frames_of_a_grid_become_frames_spread_over_the_whole_video() -> None:
-    spec = InputSpec.from_training(GridFrames(count=1, every=10), FrameSize(256, 0), 224)
+@pytest.mark.parametrize(
+    "clips", [GridFrames(count=1, every=10), SegmentPairs(3), OppositeHalves(2)], ids=str
+)
+def test_single_frames_become_frames_spread_over_the_whole_video(clips: ClipSampling) -> None:
+    spec = InputSpec.from_training(clips, FrameSize(256, 0), 224)
     assert (spec.sampling, spec.num_frames, spec.frame_stride) == ("clip", 1, 1)
     # linspace(0, 40, 5): from the first frame to the last.
     assert spec.build_sampling(5).sample(41, ANY).frames_NT.tolist() == [[0], [10], [20], [30], [40]]

@@ -79,8 +79,8 @@ class RandomClips(ClipSampling):
     """What to do when the clip does not fit."""
 
     def __post_init__(self) -> None:
-        _require_at_least(1, self, "count", "num_frames", "frame_stride")
-        _require_at_least(0, self, "reserved_frames")
+        require_at_least(1, self, "count", "num_frames", "frame_stride")
+        require_at_least(0, self, "reserved_frames")
 
     @property
     def num_clips(self) -> int:
@@ -114,7 +114,7 @@ class UniformClips(ClipSampling):
     """What to do when the clip does not fit."""
 
     def __post_init__(self) -> None:
-        _require_at_least(1, self, "count", "num_frames", "frame_stride")
+        require_at_least(1, self, "count", "num_frames", "frame_stride")
 
     @property
     def num_clips(self) -> int:
@@ -149,8 +149,8 @@ class FramePerPart(ClipSampling):
     """Whether clips and frames are drawn at random (training) or centred (testing)."""
 
     def __post_init__(self) -> None:
-        _require_at_least(1, self, "count", "num_frames")
-        _require_at_least(0, self, "span_frames")
+        require_at_least(1, self, "count", "num_frames")
+        require_at_least(0, self, "span_frames")
 
     @property
     def num_clips(self) -> int:
@@ -159,7 +159,7 @@ class FramePerPart(ClipSampling):
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Choose one frame of every part."""
-        _check_length(num_frames)
+        check_length(num_frames)
         span = min(self.span_frames or num_frames, num_frames)
         last_start = num_frames - span
         if self.jitter:
@@ -170,41 +170,6 @@ class FramePerPart(ClipSampling):
             within = np.full((self.count, self.num_frames), 0.5)
         parts = (np.arange(self.num_frames) + within) * (span / self.num_frames)
         return ClipPlan(starts[:, None] + np.minimum(parts.astype(np.int64), span - 1))
-
-
-@dataclass(frozen=True)
-class SegmentFrames(ClipSampling):
-    """One frame from each of N equal segments of the whole video, as TSN does.
-
-    Training draws ``i * avg + U{0..avg-1}`` with ``avg = F // N``; testing takes
-    ``floor(i * F / N + F / (2 N))``. A video with fewer frames than segments repeats frames.
-
-    Reference: Wang et al., Temporal Segment Networks, 2016, section 3.1.
-    """
-
-    num_segments: int = 3
-    """N, segments and frames per video."""
-    jitter: bool = True
-    """Whether frames are drawn at random (training) or centred (testing)."""
-
-    def __post_init__(self) -> None:
-        _require_at_least(1, self, "num_segments")
-
-    @property
-    def num_clips(self) -> int:
-        """One clip that holds the frames of all segments."""
-        return 1
-
-    def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
-        """Choose one frame of every segment."""
-        _check_length(num_frames)
-        segments = np.arange(self.num_segments, dtype=np.int64)
-        average = num_frames // self.num_segments
-        if self.jitter and average > 0:
-            frames = segments * average + generator.integers(0, average, size=self.num_segments)
-        else:
-            frames = (2 * segments + 1) * num_frames // (2 * self.num_segments)
-        return ClipPlan(np.minimum(frames, num_frames - 1)[None, :])
 
 
 @dataclass(frozen=True)
@@ -220,7 +185,7 @@ class GridFrames(ClipSampling):
     """Distance between two frames that may be drawn."""
 
     def __post_init__(self) -> None:
-        _require_at_least(1, self, "count", "every")
+        require_at_least(1, self, "count", "every")
 
     @property
     def num_clips(self) -> int:
@@ -229,7 +194,7 @@ class GridFrames(ClipSampling):
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Draw uniformly."""
-        _check_length(num_frames)
+        check_length(num_frames)
         num_images = -(-num_frames // self.every)
         return ClipPlan(generator.integers(0, num_images, size=(self.count, 1)) * self.every)
 
@@ -242,7 +207,7 @@ class WholeVideo(ClipSampling):
     """Distance between two frames."""
 
     def __post_init__(self) -> None:
-        _require_at_least(1, self, "frame_stride")
+        require_at_least(1, self, "frame_stride")
 
     @property
     def num_clips(self) -> int:
@@ -251,7 +216,7 @@ class WholeVideo(ClipSampling):
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Return the frames from 0 on."""
-        _check_length(num_frames)
+        check_length(num_frames)
         return ClipPlan(np.arange(0, num_frames, self.frame_stride, dtype=np.int64)[None, :])
 
 
@@ -264,13 +229,23 @@ def _spread(last_start: int, count: int) -> NDArray[np.int64]:
     return np.arange(count, dtype=np.int64) * last_start // max(count - 1, 1)
 
 
-def _require_at_least(minimum: int, sampling: ClipSampling, *names: str) -> None:
+def require_at_least(minimum: int, sampling: ClipSampling, *names: str) -> None:
+    """Refuse a rule with a number that is too small.
+
+    Raises:
+        ValueError: one of the named settings is below the minimum.
+    """
     for name in names:
         if getattr(sampling, name) < minimum:
             raise ValueError(f"{name} must be at least {minimum}, got {getattr(sampling, name)}")
 
 
-def _check_length(num_frames: int) -> None:
+def check_length(num_frames: int) -> None:
+    """Refuse a video without frames.
+
+    Raises:
+        ValueError: there is none.
+    """
     if num_frames < 1:
         raise ValueError(
             f"num_frames must be at least 1, got {num_frames}: a video without frames has no clip"
@@ -281,7 +256,7 @@ def _fit_stride(
     video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo, *, margin: int = 0
 ) -> int:
     """Lower the stride until the frames span no more than the video and ``margin`` frames behind it."""
-    _check_length(video_frames)
+    check_length(video_frames)
     if short_video != "shrink_stride":
         return stride
     while stride > 1 and _span(clip_frames, stride) > video_frames + margin:
