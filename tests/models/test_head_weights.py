@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unreel.errors import WeightsError
+from unreel.models.head_weights import load_head_weights
+from unreel.models.heads import ProjectionHead
+from unreel.models.multi_head import MultiHeadEncoder
+from unreel.models.resnet2d import ResNet2D
+from unreel.models.torchvision_names import to_torchvision
+from unreel.models.weight_matching import LoadReport
+from unreel.models.weights import load_backbone_weights
+
+
+def build(hidden_dim: int = 16) -> MultiHeadEncoder:
+    torch.manual_seed(0)
+    return MultiHeadEncoder(ResNet2D(depth=18, width=0.125), ("one", "two"), 8, hidden_dim=hidden_dim)
+
+
+def moco_file(
+    path: Path, *, hidden_dim: int = 16, without: str = "none of it"
+) -> tuple[Path, dict[str, Tensor]]:
+    """Write a file as MoCo v2 does: torchvision's names behind a prefix, an MLP, momentum encoder, queue."""
+    torch.manual_seed(9)
+    backbone = ResNet2D(depth=18, width=0.125)
+    mlp = nn.Sequential(nn.Linear(backbone.num_features, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, 8))
+    query = to_torchvision(backbone) | {f"fc.{name}": value for name, value in mlp.state_dict().items()}
+    state = {f"module.encoder_q.{name}": value for name, value in query.items() if without not in name}
+    state |= {f"module.encoder_k.{name}": value + 1 for name, value in query.items()}
+    torch.save(
+        {"epoch": 200, "arch": "resnet", "state_dict": state | {"module.queue": torch.ones(8, 4)}}, path
+    )
+    return path, mlp.state_dict()
+
+
+def load(encoder: MultiHeadEncoder, path: Path) -> LoadReport:
+    report = load_backbone_weights(encoder.backbone, path)
+    return load_head_weights(encoder.heads, path, backbone=report)
+
+
+def layers_of(head: nn.Module) -> dict[str, Tensor]:
+    assert isinstance(head, ProjectionHead)
+    return head.layers.state_dict()
+
+
+def test_every_head_starts_from_the_projection_of_the_query_encoder(tmp_path: Path) -> None:
+    path, mlp = moco_file(tmp_path / "moco.pth.tar")
+    encoder = build()
+    report = load(encoder, path)
+    assert (report.prefix, report.naming, report.share_loaded) == ("module.encoder_q.fc.", "torchvision", 1.0)
+    assert report.loaded == ("0.weight", "0.bias", "2.weight", "2.bias")
+    assert report.file == path
+    assert len(report.file_hash) == 16
+    for head in encoder.heads.values():
+        assert all(torch.equal(value, mlp[name]) for name, value in layers_of(head).items())
+
+
+def test_the_heads_stay_apart_when_they_learn(tmp_path: Path) -> None:
+    encoder = build()
+    load(encoder, moco_file(tmp_path / "moco.pth")[0])
+    with torch.no_grad():
+        layers_of(encoder.heads["one"])["0.weight"].add_(1.0)
+    assert not torch.equal(*(layers_of(head)["0.weight"] for head in encoder.heads.values()))
+
+
+def test_a_checkpoint_of_our_own_moco_has_a_projection_too(tmp_path: Path) -> None:
+    source = build()
+    state = {f"online.backbone.{name}": value for name, value in source.backbone.state_dict().items()}
+    torch.manual_seed(4)
+    head = ProjectionHead(source.backbone.num_features, 8, hidden_dim=16)
+    state |= {f"online.head.{name}": value for name, value in head.state_dict().items()}
+    torch.save({"method": state}, tmp_path / "step-00000002.pt")
+    encoder = build()
+    report = load(encoder, tmp_path / "step-00000002.pt")
+    assert (report.prefix, report.share_loaded) == ("online.head.layers.", 1.0)
+    for mine in encoder.heads.values():
+        assert all(torch.equal(value, head.layers.state_dict()[n]) for n, value in layers_of(mine).items())
+
+
+@pytest.mark.parametrize(
+    ("options", "missing", "mismatched"),
+    [
+        ({"hidden_dim": 12}, (), ("0.weight", "0.bias", "2.weight")),
+        ({"without": "fc.2"}, ("2.weight", "2.bias"), ()),
+        ({"without": "fc."}, ("0.weight", "0.bias", "2.weight", "2.bias"), ()),
+    ],
+)
+def test_a_projection_that_does_not_fit_as_a_whole_is_left(
+    tmp_path: Path, options: dict[str, object], missing: tuple[str, ...], mismatched: tuple[str, ...]
+) -> None:
+    encoder, fresh = build(), build()
+    report = load(encoder, moco_file(tmp_path / "moco.pth", **options)[0])  # type: ignore[arg-type]
+    assert report.share_loaded == 0.0
+    assert report.missing == missing
+    assert tuple(item.name for item in report.mismatched) == mismatched
+    for name, head in encoder.heads.items():
+        assert all(
+            torch.equal(value, layers_of(fresh.heads[name])[n]) for n, value in layers_of(head).items()
+        )
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    encoder = build()
+    report = load_backbone_weights(encoder.backbone, moco_file(tmp_path / "moco.pth")[0])
+    with pytest.raises(WeightsError, match="no such file"):
+        load_head_weights(encoder.heads, tmp_path / "other.pth", backbone=report)
