@@ -46,6 +46,7 @@ def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
     known = config_to_dict(method)
     parts = {
         "frame_weights": Path("random"),
+        "initial_weights": Path("random"),
         "frame_network": ResNetConfig(depth=18, width=0.125),
         "transformer": FrameTransformerConfig(width=16, depth=2, num_heads=2),
     }

@@ -81,6 +81,19 @@ def test_a_signal_leaves_a_run_that_can_be_resumed(
     assert recipe["settings"]["train"]["steps"] == 5000
 
 
+def test_what_a_person_should_know_is_said_before_the_first_step(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--method.hidden-dim", "8", "--method.queue-length", "16", "--train.steps", "1"]
+    words = ["pretrain", "seco.kinetics400", "--data.catalog", str(corpus), "--run"]
+    assert run([*words, str(tmp_path / "one"), *SMALL, *sizes, "--backbone", "resnet_18"]) == 0
+    printed = capsys.readouterr().err
+    assert printed.index("warning: training starts from random weights") < printed.index("Training: 1/1")
+    meant = ["--backbone", "resnet_18", "--method.initial-weights", "random"]
+    assert run([*words, str(tmp_path / "two"), *SMALL, *sizes, *meant]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

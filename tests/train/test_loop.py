@@ -12,13 +12,14 @@ import torch
 
 from tests.corpus import shrink_recipe
 from tests.train.runs import build_recipe, load_weights
-from unreel.recipes import cacl, ccl, moco
+from unreel.models.resnet2d import ResNetConfig
+from unreel.recipes import cacl, ccl, moco, vclr
 from unreel.seeding import derive_key
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
 STEPS = 3
-KINDS = ("queue", "in-batch", "cycle", "two architectures")
+KINDS = ("queue", "in-batch", "cycle", "two architectures", "segments", "segments in-batch")
 
 
 def recipe_of(name: str, catalog: Path) -> Recipe:
@@ -35,6 +36,17 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
         changes = {"augmentation": augmentation, "temperature": 0.2, "degree_dropout_prob": 0.0}
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
+    elif name.startswith("segments"):
+        recipe = shrink_recipe(vclr.kinetics400(), catalog, steps=STEPS)
+        # The last map of a ResNet has a 32nd of a picture's side.
+        augmentation = replace(recipe.method.augmentation, size_px=64)
+        # One process normalises in groups what two normalise together, unless a group is as large as all.
+        changes = {"augmentation": augmentation, "temperature": 0.2, "shuffle_bn_group": 64}
+        changes["backbone"] = ResNetConfig(depth=18, width=0.125)
+        if name == "segments in-batch":
+            changes["queue_length"] = 0
+        method = replace(recipe.method, **changes)
+        recipe = replace(recipe, method=method, data=replace(recipe.data, height=72, width=96))
     elif name == "in-batch":
         recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
     else:

@@ -15,7 +15,7 @@ from unreel.methods.moco import MoCo
 from unreel.models.weight_matching import LoadReport
 from unreel.models.weights import load_backbone_weights
 from unreel.models.zoo import build_backbone
-from unreel.recipes import cacl
+from unreel.recipes import cacl, vclr
 from unreel.train.pretrain import pretrain
 from unreel.train.setup import Job, choose_device, prepare_job
 
@@ -165,6 +165,15 @@ def test_initial_weights_come_from_their_file_and_the_run_folder_says_so(
             "other_shape": 0,
         }
     }
+
+
+def test_what_a_person_should_know_of_the_settings_is_recorded(corpus: Path, tmp_path: Path) -> None:
+    recipe = shrink_recipe(vclr.kinetics400(), corpus)
+    meant = pretrain(recipe, tmp_path / "meant", recipe_name="x")
+    assert read_parts(meant.run)[0]["cautions"] == []
+    unsaid = replace(recipe, method=replace(recipe.method, initial_weights=Path()))
+    (caution,) = read_parts(pretrain(unsaid, tmp_path / "unsaid", recipe_name="x").run)[0]["cautions"]
+    assert "random weights" in caution
 
 
 def test_a_resumed_run_does_not_need_the_file_it_started_from(

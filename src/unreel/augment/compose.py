@@ -18,6 +18,11 @@ from unreel.seeding import RowGenerator
 
 # B clips, T frames, H W pixels, C channels
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of red, green and blue over ImageNet, on the scale [0, 1]."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
+
 
 @dataclass(frozen=True)
 class ClipAugmentation:

@@ -9,8 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary
+from unreel.cli.terminal import (
+    ProgressBar,
+    format_duration,
+    parse_arguments,
+    print_summary,
+    print_warning,
+)
 from unreel.config import iterate_leaves
+from unreel.distributed import read_rank
 from unreel.models.zoo import BACKBONES, find_backbone
 from unreel.recipes.find import find_recipe, load_run_recipe
 from unreel.train.pretrain import PretrainSummary, pretrain
@@ -71,6 +78,9 @@ def main(argv: Sequence[str]) -> None:
     else:
         start = _read_start(argv)
         recipe_name, run, recipe = start.recipe_name, start.run, _parse_recipe(start)
+    if read_rank().is_main:
+        for caution in recipe.method.cautions():
+            print_warning(caution)
     with ProgressBar("Training", unit="steps") as progress:
         summary = pretrain(recipe, run, recipe_name=recipe_name, is_resumed=is_resumed, progress=progress)
     if summary.is_main:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, get_args
 
-from unreel.augment.compose import ClipAugmentation
+from unreel.augment.compose import IMAGENET_MEAN, IMAGENET_STD, ClipAugmentation
 from unreel.augment.shuffle import ShuffleConfig
 from unreel.augment.shuffle_degree import count_degree_classes
 from unreel.data.clips import RandomClips
@@ -23,8 +23,6 @@ RANDOM_FRAMES = "random"
 
 UNNORMALIZED = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Mean and standard deviation that leave pixels as they are."""
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,13 @@ class MethodConfig(ABC):
         """Return the settings with every path in them absolute, as a run folder keeps them."""
         return self
 
+    def cautions(self) -> tuple[str, ...]:
+        """Return what a person should know before a run with these settings, a sentence each.
+
+        Nothing here stops a run: `pretrain` shows it before the first step, and the run folder records it.
+        """
+        return ()
+
     @abstractmethod
     def build(self) -> Method:
         """Build the method with fresh weights from torch's global generator."""

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-from unreel.augment.compose import ClipAugmentation
+from unreel.augment.compose import IMAGENET_MEAN, IMAGENET_STD, ClipAugmentation
 from unreel.data.clips import GridFrames
 from unreel.data.loader import DataConfig
 from unreel.methods.moco import MoCo
 from unreel.models.resnet2d import ResNetConfig
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
-
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels
 
 
 def ucf101() -> Recipe:
@@ -36,8 +34,8 @@ def ucf101() -> Recipe:
                 hue=0.4,
                 grayscale_prob=0.2,
                 blur_prob=0.0,
-                mean=_MEAN,
-                std=_STD,
+                mean=IMAGENET_MEAN,
+                std=IMAGENET_STD,
             ),
             backbone=ResNetConfig(depth=50),
             embedding_dim=128,
@@ -83,7 +81,7 @@ def small() -> Recipe:
     return Recipe(
         method=MoCo.Config(
             clips=GridFrames(count=1, every=3),
-            augmentation=ClipAugmentation.only_crop(48, mean=_MEAN, std=_STD),
+            augmentation=ClipAugmentation.only_crop(48, mean=IMAGENET_MEAN, std=IMAGENET_STD),
             backbone=ResNetConfig(depth=18, width=0.25),
             embedding_dim=64,
             hidden_dim=128,

@@ -234,6 +234,7 @@ def _record(job: Job) -> None:
         "catalog": job.catalog.hash,
         "videos": len(job.catalog),
         "initial_weights": {name: _summarize(report) for name, report in job.initial_weights.items()},
+        "cautions": list(job.recipe.method.cautions()),
     }
     write_json(path, {"parts": [*parts, part]})
 
