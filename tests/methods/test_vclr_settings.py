@@ -86,8 +86,9 @@ def test_paths_are_made_absolute_and_words_are_not(tmp_path: Path, monkeypatch: 
         ({"clips": RandomClips()}, "method.clips must be SegmentPairs or OppositeHalves, got RandomClips"),
         ({"clips": OppositeHalves()}, "must be SegmentPairs where tuples are compared"),
         (SECO | {"order_task": "tuples"}, "must be SegmentPairs where tuples are compared"),
-        ({"clips": SegmentPairs(1)}, "the order of 1 frames cannot be learned"),
-        ({"clips": SegmentPairs(19)}, "the order of 19 frames cannot be learned"),
+        ({"clips": SegmentPairs(1)}, "num_segments = 1 leaves no other frame to compare with and no order"),
+        ({"clips": SegmentPairs(1), "intra_weight": 0.0}, "method.order_weight to 0"),
+        ({"clips": SegmentPairs(19)}, "num_segments must be at most 18 where .* got 19"),
         ({"clips": SegmentPairs(1), "order_weight": 0.0}, "num_segments = 1 leaves no other frame"),
         (
             {"clips": SegmentPairs(1), "intra_weight": 0.0, "order_task": "query"},
@@ -98,6 +99,10 @@ def test_paths_are_made_absolute_and_words_are_not(tmp_path: Path, monkeypatch: 
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(VCLR.Config(), **changes)
+
+
+def test_many_segments_are_fine_where_their_order_does_not_matter() -> None:
+    assert replace(VCLR.Config(), clips=SegmentPairs(30), order_weight=0.0).num_frames == 30
 
 
 def test_one_segment_is_enough_for_frames_and_videos() -> None:

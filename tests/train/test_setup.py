@@ -170,10 +170,11 @@ def test_initial_weights_come_from_their_file_and_the_run_folder_says_so(
 def test_what_a_person_should_know_of_the_settings_is_recorded(corpus: Path, tmp_path: Path) -> None:
     recipe = shrink_recipe(vclr.kinetics400(), corpus)
     meant = pretrain(recipe, tmp_path / "meant", recipe_name="x")
-    assert read_parts(meant.run)[0]["cautions"] == []
-    unsaid = replace(recipe, method=replace(recipe.method, initial_weights=Path()))
-    (caution,) = read_parts(pretrain(unsaid, tmp_path / "unsaid", recipe_name="x").run)[0]["cautions"]
-    assert "random weights" in caution
+    assert read_parts(meant.run)[0]["cautions"] == list(meant.cautions) == []
+    recipe = replace(recipe, method=replace(recipe.method, initial_weights=Path()))
+    unsaid = pretrain(recipe, tmp_path / "unsaid", recipe_name="x")
+    assert read_parts(unsaid.run)[0]["cautions"] == list(unsaid.cautions)
+    assert "random weights" in unsaid.cautions[0]
 
 
 def test_a_resumed_run_does_not_need_the_file_it_started_from(

@@ -48,7 +48,8 @@ def sample_tuple_orders(
 
     Reference: VCLR, section 3.3; its released code for the shuffles that are left out.
     """
-    check_tuple_length(num_frames)
+    if not 2 <= num_frames <= LONGEST_TUPLE:
+        raise ValueError(f"num_frames must lie between 2 and {LONGEST_TUPLE}, got {num_frames}")
     num_orders = math.factorial(num_frames)
     # In the order of the dictionary, time comes first and its reverse last.
     num_shuffles = max(num_orders - 2, 1)
@@ -72,16 +73,3 @@ def list_orders(rank_B: IntArray, num_frames: int) -> IntArray:
         is_left_BN = np.arange(left_BN.shape[1]) != choice_B[:, None]
         left_BN = left_BN[is_left_BN].reshape(len(rows_B), -1)
     return order_BN
-
-
-def check_tuple_length(num_frames: int) -> None:
-    """Refuse tuples that cannot be shuffled.
-
-    Raises:
-        ValueError: one frame, or more than `LONGEST_TUPLE`.
-    """
-    if not 2 <= num_frames <= LONGEST_TUPLE:
-        raise ValueError(
-            f"the order of {num_frames} frames cannot be learned; take 2 to {LONGEST_TUPLE} of them or "
-            "leave the loss of their order out"
-        )

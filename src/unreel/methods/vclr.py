@@ -15,7 +15,7 @@ from unreel.distributed import gather_rows, world_size
 from unreel.losses.contrastive import info_nce, retrieval_accuracy
 from unreel.losses.frames import OrderNorm, concat_for_order, inter_frame_loss, intra_frame_loss
 from unreel.methods.method import Method, StepOutput
-from unreel.methods.vclr_settings import RANDOM_WEIGHTS, VCLRSettings
+from unreel.methods.vclr_settings import VCLRSettings
 from unreel.methods.vclr_views import VCLRViews, make_vclr_views
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
@@ -39,9 +39,9 @@ NUM_QUERY_CLASSES = 2
 
 @dataclass(frozen=True)
 class _Features:
-    """What the backbones make of the frames; those that no loss needs are absent.
+    """What the backbones make of the frames: the online network of anchor and query, the slow one of others.
 
-    The online network's are ``anchor`` and ``query``, the momentum encoder's the others.
+    Where no loss needs them, the anchor is the query alone, and the others have no frames.
     """
 
     anchor_BND: Tensor
@@ -98,7 +98,7 @@ class VCLR(Method):
             WeightsError: the file cannot be read or does not fit the backbone.
         """
         path = self.config.initial_weights
-        if str(path) in (".", RANDOM_WEIGHTS):
+        if not self.config.has_initial_weights:
             return {}
         backbone = load_backbone_weights(self.online.backbone, path)
         heads = load_head_weights(self.online.heads, path, backbone=backbone)

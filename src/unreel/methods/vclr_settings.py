@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from unreel.augment.compose import IMAGENET_MEAN, IMAGENET_STD, ClipAugmentation
-from unreel.augment.tuple_order import check_tuple_length
+from unreel.augment.tuple_order import LONGEST_TUPLE
 from unreel.data.clips import ClipSampling
 from unreel.data.segments import OppositeHalves, SegmentPairs
 from unreel.losses.contrastive import check_temperature
@@ -99,9 +99,14 @@ class VCLRSettings(MethodConfig):
         assert isinstance(self.clips, SegmentPairs)
         return self.clips.num_segments
 
+    @property
+    def has_initial_weights(self) -> bool:
+        """Whether training starts from a file."""
+        return str(self.initial_weights) not in (str(Path()), RANDOM_WEIGHTS)
+
     def with_absolute_paths(self) -> Self:
         """Return the settings with ``initial_weights`` found from any folder."""
-        if str(self.initial_weights) in (str(Path()), RANDOM_WEIGHTS):
+        if not self.has_initial_weights:
             return self
         return dataclasses.replace(self, initial_weights=self.initial_weights.absolute())
 
@@ -143,12 +148,13 @@ class VCLRSettings(MethodConfig):
                 "method.clips must be SegmentPairs where tuples are compared; set method.video_weight to 0 "
                 "and method.order_task to query, or take segments"
             )
-        if "order" in self.losses and self.order_task == "tuples":
-            check_tuple_length(self.num_frames)
-        if self.num_frames == 1 and (
-            "intra" in self.losses or ("order" in self.losses and self.order_task == "query")
-        ):
+        if self.num_frames == 1 and ("intra" in self.losses or "order" in self.losses):
             raise ValueError(
-                "method.clips.num_segments = 1 leaves no other frame to compare with; set "
+                "method.clips.num_segments = 1 leaves no other frame to compare with and no order; set "
                 "method.intra_weight and method.order_weight to 0, or take more segments"
+            )
+        if self.num_frames > LONGEST_TUPLE and "order" in self.losses and self.order_task == "tuples":
+            raise ValueError(
+                f"method.clips.num_segments must be at most {LONGEST_TUPLE} where the order of tuples is "
+                f"learned, got {self.num_frames}; take fewer, or set method.order_weight to 0"
             )

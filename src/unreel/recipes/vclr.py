@@ -28,8 +28,8 @@ def ucf101() -> Recipe:
     """VCLR with ResNet-50 on UCF101, training split 1: the recipe of Kinetics-400.
 
     Paper: Table 4: recall@1 46.8 %. Measured with this code: not yet.
-    9,537 videos fill a queue of 131,072 keys many times over; earlier keys of a video are not among its
-    negatives here.
+    With 9,537 videos the queue of 131,072 frame keys reaches back four and a half epochs, that of video keys
+    thirteen; earlier keys of a video are not among its negatives here.
     """
     return kinetics400()
 

@@ -29,6 +29,7 @@ class PretrainSummary:
         num_failed: videos that could not be read.
         num_left_out: videos that the settings exclude.
         initial_weights: what the method took from files before the first step, in words; empty when resumed.
+        cautions: what a person should know of the settings, a sentence each.
         metrics: the last line of metrics.
         seconds: wall time.
         stopped_by: name of the signal that stopped the run early, or "".
@@ -44,6 +45,7 @@ class PretrainSummary:
     num_failed: int
     num_left_out: int
     initial_weights: Mapping[str, str]
+    cautions: tuple[str, ...]
     metrics: dict[str, Any]
     seconds: float
     stopped_by: str
@@ -119,6 +121,7 @@ def pretrain(
             name: f"{report.file}: {report.describe().splitlines()[0]}"
             for name, report in job.initial_weights.items()
         },
+        cautions=recipe.method.cautions(),
         metrics=outcome.metrics,
         seconds=time.perf_counter() - started,
         stopped_by=outcome.stopped_by,
