@@ -12,7 +12,7 @@ from unreel.data.segments import OppositeHalves
 from unreel.methods.vclr_settings import VCLRSettings
 from unreel.seeding import RowGenerator
 
-# B batch, N frames of a tuple, C channels, H W pixels
+# B batch, N frames of a tuple, F = B * N frames of a batch, C channels, H W pixels
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ def _augment(
 ) -> Tensor:
     """Treat every frame as a clip of its own: shape (B, N, C, H, W)."""
     batch_size, num_frames = frames_BNHWC.shape[:2]
-    clips_FC1HW = augmentation.apply(
+    frames_FCHW = augmentation.apply(
         frames_BNHWC.flatten(0, 1)[:, None],
         generator.repeat(num_frames),
         sizes_B2=batch.sizes_B2.repeat_interleave(num_frames, dim=0),
-    )
-    return clips_FC1HW.reshape(batch_size, num_frames, *clips_FC1HW.shape[1:2], *clips_FC1HW.shape[3:])
+    ).squeeze(2)
+    return frames_FCHW.reshape(batch_size, num_frames, *frames_FCHW.shape[1:])
 
 
 def _move(values: Tensor | None, device: torch.device) -> Tensor | None:
