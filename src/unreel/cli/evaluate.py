@@ -1,7 +1,6 @@
 """Measure how good a representation is, without training anything."""
 
-import importlib
-import sys
+from unreel.cli.subcommands import CommandGroup
 
 PROTOCOLS = {
     "retrieval": ("evaluate_retrieval", "recall@k: does a query find its class among its k nearest?"),
@@ -25,32 +24,10 @@ run."""
 
 def main(argv: list[str]) -> None:
     """Run one protocol; without one, list them and leave with 2."""
-    if argv and argv[0] in PROTOCOLS:
-        importlib.import_module(f"unreel.cli.{PROTOCOLS[argv[0]][0]}").main(argv[1:])
-        return
-    is_help = bool(argv) and argv[0] in ("-h", "--help")
-    stream = sys.stdout if is_help else sys.stderr
-    if argv and not is_help:
-        stream.write(f"error: no protocol {argv[0]!r}; the protocols are: {', '.join(PROTOCOLS)}\n\n")
-    stream.write(_help())
-    sys.exit(0 if is_help else 2)
-
-
-def _help() -> str:
-    width = max(map(len, PROTOCOLS))
-    return "\n".join(
-        [
-            "usage: unreel evaluate PROTOCOL ...",
-            "",
-            (__doc__ or "").strip(),
-            "",
-            "protocols:",
-            *(f"  {name:<{width}}  {text}" for name, (_, text) in PROTOCOLS.items()),
-            "",
-            "`unreel evaluate PROTOCOL --help` explains one.",
-            "",
-            "example:",
-            "  unreel evaluate retrieval --features features.parquet --out retrieval.json",
-            "",
-        ]
-    )
+    CommandGroup(
+        name="evaluate",
+        description=__doc__ or "",
+        kind="protocol",
+        members=PROTOCOLS,
+        example="unreel evaluate retrieval --features features.parquet --out retrieval.json",
+    ).run(argv)
