@@ -36,6 +36,8 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
         changes = {"augmentation": augmentation, "temperature": 0.2, "degree_dropout_prob": 0.0}
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
+        # Two parts of two videos each: gradients are exchanged with the second one alone.
+        recipe = replace(recipe, train=replace(recipe.train, accumulate=2))
     elif name.startswith("segments"):
         recipe = shrink_recipe(vclr.kinetics400(), catalog, steps=STEPS)
         # The last map of a ResNet has a 32nd of a picture's side.
