@@ -65,9 +65,10 @@ def test_merging_gives_all_rows_in_order_and_removes_nothing_before_its_time(tmp
 
 @pytest.mark.usefixtures("small_parts")
 def test_rows_are_joined_into_large_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROWS_PER_GROUP", 6)
     parts = build_parts(tmp_path)
     write_all(parts)
+    row_bytes = pq.read_table(parts.path(0)).nbytes / 4
+    monkeypatch.setattr(module, "_BYTES_PER_GROUP", 6 * row_bytes)
     parts.merge()
     metadata = pq.read_metadata(tmp_path / "f.parquet")
     # Parts of 4, 4 and 2 rows: two parts reach 6 rows.

@@ -16,7 +16,7 @@ from unreel.runs import atomic_path
 
 _VIDEOS_PER_PART = 64
 _REJECTED_KEY = b"unreel.rejected"
-_ROWS_PER_GROUP = 16384
+_BYTES_PER_GROUP = 32 * 2**20
 
 
 class PartFiles:
@@ -118,7 +118,7 @@ def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table.replace_schema_metadata(None))
-        if sum(item.num_rows for item in waiting) >= _ROWS_PER_GROUP:
+        if sum(item.nbytes for item in waiting) >= _BYTES_PER_GROUP:
             yield pa.concat_tables(waiting).combine_chunks()
             waiting = []
     if waiting:
