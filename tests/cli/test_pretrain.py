@@ -89,6 +89,8 @@ def test_what_a_person_should_know_is_said_before_the_first_step(
     assert run([*words, str(tmp_path / "one"), *SMALL, *sizes, "--backbone", "resnet_18"]) == 0
     printed = capsys.readouterr().err
     assert printed.index("warning: training starts from random weights") < printed.index("Training: 1/1")
+    assert run(["pretrain", "--resume", str(tmp_path / "one")]) == 0
+    assert "warning" not in capsys.readouterr().err  # it is too late to give other weights
     meant = ["--backbone", "resnet_18", "--method.initial-weights", "random"]
     assert run([*words, str(tmp_path / "two"), *SMALL, *sizes, *meant]) == 0
     assert "warning" not in capsys.readouterr().err

@@ -8,6 +8,7 @@ from unreel.data.clips import RandomClips
 from unreel.data.segments import OppositeHalves, SegmentPairs
 from unreel.methods.vclr import VCLR
 from unreel.models.resnet2d import ResNetConfig
+from unreel.models.zoo import BACKBONES
 
 
 def test_the_defaults_are_those_of_the_paper_and_its_code() -> None:
@@ -82,6 +83,8 @@ def test_paths_are_made_absolute_and_words_are_not(tmp_path: Path, monkeypatch: 
         ({"queue_length": -1}, "method.queue_length must not be negative, got -1"),
         ({"shuffle_bn_group": -2}, "method.shuffle_bn_group must not be negative, got -2"),
         ({"order_weight": -1.0}, "method.order_weight must not be negative, got -1"),
+        ({"inter_weight": float("nan")}, "method.inter_weight must be a number, got nan"),
+        ({"official_order_norm": True, "order_task": "query"}, "method.official_order_norm normalises over"),
         (OFF, "nothing is learned: give one of method.inter_weight"),
         ({"clips": RandomClips()}, "method.clips must be SegmentPairs or OppositeHalves, got RandomClips"),
         ({"clips": OppositeHalves()}, "must be SegmentPairs where tuples are compared"),
@@ -99,6 +102,13 @@ def test_paths_are_made_absolute_and_words_are_not(tmp_path: Path, monkeypatch: 
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(VCLR.Config(), **changes)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if not name.startswith("resnet")])
+def test_a_network_of_clips_is_refused(name: str) -> None:
+    """It would run on clips of one frame, most of its weights seeing nothing but padding."""
+    with pytest.raises(ValueError, match=r"method.backbone must see single frames, got .*; .* resnet_50"):
+        replace(VCLR.Config(), backbone=BACKBONES[name])
 
 
 def test_many_segments_are_fine_where_their_order_does_not_matter() -> None:

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from unreel.models.heads import ProjectionHead
@@ -22,3 +23,9 @@ def test_a_head_maps_the_last_axis_of_any_shape() -> None:
     frames = torch.randn(2, 5, 6)
     assert head(frames).shape == (2, 5, 3)
     assert torch.allclose(head(frames)[1, 4], head(frames[1, 4]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("embedding_dim", "hidden_dim"), [(0, 0), (-1, 8), (8, -1)])
+def test_widths_that_cannot_be_are_refused(embedding_dim: int, hidden_dim: int) -> None:
+    with pytest.raises(ValueError, match=rf"got {embedding_dim} and {hidden_dim}"):
+        ProjectionHead(4, embedding_dim, hidden_dim=hidden_dim)

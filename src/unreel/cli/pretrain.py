@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         start = _read_start(argv)
         recipe_name, run, recipe = start.recipe_name, start.run, _parse_recipe(start)
-    if read_rank().is_main:
+    if read_rank().is_main and not is_resumed:
         for caution in recipe.method.cautions():
             print_warning(caution)
     with ProgressBar("Training", unit="steps") as progress:

@@ -1,6 +1,7 @@
 """The settings of VCLR: which losses, over which frames, from which weights."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
@@ -135,6 +136,20 @@ class VCLRSettings(MethodConfig):
             raise ValueError(
                 f"nothing is learned: give one of {', '.join(f'method.{name}_weight' for name in LOSSES)} a "
                 "positive value"
+            )
+        for name in LOSSES:
+            weight = getattr(self, f"{name}_weight")
+            if not math.isfinite(weight):
+                raise ValueError(f"method.{name}_weight must be a number, got {weight}")
+        if not isinstance(self.backbone, ResNetConfig):
+            raise ValueError(
+                f"method.backbone must see single frames, got {type(self.backbone).__name__}: a 3D network "
+                "would see clips of one frame; take resnet_18 or resnet_50"
+            )
+        if self.official_order_norm and self.order_task == "query":
+            raise ValueError(
+                "method.official_order_norm normalises over the frames of a tuple, and the query of SeCo's "
+                "task of order is a single frame; leave it off, or set method.order_task to tuples"
             )
         self._check_clips()
 

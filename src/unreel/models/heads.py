@@ -13,10 +13,18 @@ class ProjectionHead(nn.Module):
         num_features: length of the backbone's features.
         embedding_dim: length of the embedding.
         hidden_dim: width of the hidden layer; 0 makes the head a single linear layer (MoCo v1, CACL).
+
+    Raises:
+        ValueError: a width is out of range.
     """
 
     def __init__(self, num_features: int, embedding_dim: int, *, hidden_dim: int = 0) -> None:
         super().__init__()
+        if embedding_dim < 1 or hidden_dim < 0:
+            raise ValueError(
+                "embedding_dim must be at least 1 and hidden_dim at least 0 (0 makes the head linear), got "
+                f"{embedding_dim} and {hidden_dim}"
+            )
         if hidden_dim:
             self.layers = nn.Sequential(
                 nn.Linear(num_features, hidden_dim),

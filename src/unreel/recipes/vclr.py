@@ -19,7 +19,8 @@ def kinetics400() -> Recipe:
     The published network starts from ImageNet's MoCo v2, 200 epochs, heads included: give its file with
     ``--method.initial-weights`` (decision V1). Rate, temperature, queues, momentum and warm-up are those of
     the released code, as the paper has none of them (decisions V6 and V7). The released videos are cut or
-    padded to 300 frames; here the segments are of the whole video.
+    padded to 300 frames; here the segments are of the whole video. The rate is 0.1 per 256 videos of a batch:
+    with another ``--train.batch-size`` give ``--train.optimizer.lr`` too.
     """
     return Recipe(method=VCLR.Config(), data=DataConfig(height=256, width=0), train=build_training(512))
 
