@@ -97,12 +97,22 @@ def test_the_loss_is_the_weighted_sum_of_its_two_parts() -> None:
     assert output.loss.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def build_with_keys_apart() -> CACL:
+    """Build a method whose momentum encoders are no longer what they were copied from."""
+    method = build()
+    with torch.no_grad():
+        for key_encoder in (method.key_cnn, method.key_transformer):
+            for parameter in key_encoder.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+    return method
+
+
 def test_each_part_is_worked_out_from_the_networks_one_by_one() -> None:
     """Clip and shuffle are built by hand and pass through the networks as the paper's text says."""
     views = views_of(build())
-    output = build()(views)
+    output = build_with_keys_apart()(views)
 
-    method = build()
+    method = build_with_keys_apart()
     assert views.key_BCTHW is not None
     shuffled = {
         name: torch.stack([clip[:, order] for clip, order in zip(view, views.order_BT, strict=True)])

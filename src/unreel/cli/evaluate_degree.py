@@ -7,9 +7,9 @@ is no part of an encoder. Nothing in the run changes.
 import sys
 from dataclasses import dataclass
 
-from unreel.cli.evaluate_output import deliver, percent, warn_of_rejected
-from unreel.cli.evaluate_run import RunArguments, close_run, next_command, open_run, warn_of_short
-from unreel.cli.terminal import ProgressBar, parse_arguments, print_table
+from unreel.cli.evaluate_output import deliver, percent
+from unreel.cli.evaluate_run import RunArguments, close_run, measure_run, next_command
+from unreel.cli.terminal import parse_arguments, print_table
 from unreel.evaluate.shuffle_degree import DegreeResult, evaluate_degree
 
 _FIRST_COLUMNS, _COLUMN = "  true   clips ", 4
@@ -32,17 +32,8 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate degree --run runs/cacl --catalog catalog.parquet --out degree.json",
     )
-    with ProgressBar("Measuring", unit="clips") as progress:
-        opened = open_run(arguments, progress)
-        result = evaluate_degree(
-            opened.method,
-            opened.batches,
-            max_rejected_fraction=arguments.max_rejected_fraction,
-            settings=opened.settings,
-        )
+    result = measure_run(arguments, evaluate_degree)
     values = result.to_json()
-    warn_of_rejected(result.rejected)
-    warn_of_short(values["settings"])
     if not deliver(values, arguments):
         return
     errors = [result.mean_absolute_error, result.chance_error, result.constant_error]

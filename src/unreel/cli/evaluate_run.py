@@ -1,16 +1,18 @@
 """What the protocols share that need a whole run: heads and momentum encoders are no part of an encoder."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from unreel.cli.evaluate_output import OutputArguments, check_output, keep, name_result
-from unreel.cli.terminal import format_duration, print_summary, print_warning
+from unreel.cli.evaluate_output import OutputArguments, check_output, keep, name_result, warn_of_rejected
+from unreel.cli.terminal import ProgressBar, format_duration, print_summary, print_warning
 from unreel.data.batch import Rejection, VideoBatch
 from unreel.data.catalog import Catalog
 from unreel.data.sweep import sweep_batches
+from unreel.evaluate.pair_similarity import SimilarityResult
+from unreel.evaluate.shuffle_degree import DegreeResult
 from unreel.evaluate.view_sweep import check_method
 from unreel.evaluate.whole_clips import WholeClips, keep_whole_clips
 from unreel.features.encoder import choose_device
@@ -43,6 +45,9 @@ class RunArguments(OutputArguments):
     """Processes that decode; -1 takes one per core, 0 decodes in the main process."""
     max_rejected_fraction: float = 0.05
     """Share of the videos that may fail."""
+
+
+ResultT = TypeVar("ResultT", DegreeResult, SimilarityResult)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,30 @@ def open_run(arguments: RunArguments, progress: Progress) -> OpenedRun:
     }
     num_clips = len(chosen.videos) * arguments.num_rounds
     return OpenedRun(loaded.method, _watch(batches, num_clips, progress), settings)
+
+
+def measure_run(arguments: RunArguments, evaluate: Callable[..., ResultT]) -> ResultT:
+    """Measure a run and warn of the videos that took no part.
+
+    Args:
+        arguments: of the command.
+        evaluate: such as `evaluate_similarity`.
+
+    Raises:
+        UnreelError: as `open_run`, or the measurement fails.
+        ValueError: as `open_run`.
+    """
+    with ProgressBar("Measuring", unit="clips") as progress:
+        opened = open_run(arguments, progress)
+        result = evaluate(
+            opened.method,
+            opened.batches,
+            max_rejected_fraction=arguments.max_rejected_fraction,
+            settings=opened.settings,
+        )
+    warn_of_rejected(result.rejected)
+    warn_of_short(result.settings)
+    return result
 
 
 def choose_videos(loaded: LoadedRun, catalog: Catalog, split: str) -> tuple[WholeClips, dict[str, Any]]:

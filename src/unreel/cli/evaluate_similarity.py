@@ -6,9 +6,9 @@ encoder. Needs the run, since an encoder is the query's 3D CNN alone. Nothing in
 
 from dataclasses import dataclass
 
-from unreel.cli.evaluate_output import deliver, warn_of_rejected
-from unreel.cli.evaluate_run import RunArguments, close_run, next_command, open_run, warn_of_short
-from unreel.cli.terminal import ProgressBar, parse_arguments, print_table
+from unreel.cli.evaluate_output import deliver
+from unreel.cli.evaluate_run import RunArguments, close_run, measure_run, next_command
+from unreel.cli.terminal import parse_arguments, print_table
 from unreel.evaluate.pair_similarity import evaluate_similarity
 
 
@@ -26,17 +26,8 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate similarity --run runs/cacl --catalog catalog.parquet --out similarity.json",
     )
-    with ProgressBar("Measuring", unit="clips") as progress:
-        opened = open_run(arguments, progress)
-        result = evaluate_similarity(
-            opened.method,
-            opened.batches,
-            max_rejected_fraction=arguments.max_rejected_fraction,
-            settings=opened.settings,
-        )
+    result = measure_run(arguments, evaluate_similarity)
     values = result.to_json()
-    warn_of_rejected(result.rejected)
-    warn_of_short(values["settings"])
     if not deliver(values, arguments):
         return
     rows = [
