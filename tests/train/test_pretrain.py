@@ -127,6 +127,7 @@ def test_a_run_resumes_without_the_file_that_it_started_from(
     Encoder(method.frame_network.build(), EncoderConfig(method.frame_network, spec)).save(frames)
     monkeypatch.chdir(tmp_path)
     recipe = replace(recipe, method=replace(method, frame_weights=Path("frames")))
+    recipe = replace(recipe, train=replace(recipe.train, accumulate=2))  # batches are counted in parts
     whole, run = tmp_path / "whole", tmp_path / "run"
     started = pretrain(recipe, whole, recipe_name="cacl.ucf101_c3d")
     assert started.initial_weights == {
