@@ -1,0 +1,146 @@
+"""A linear classifier on the features of an encoder, kept as one safetensors file."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from unreel.errors import WeightsError
+from unreel.runs import atomic_path
+
+# C classes, D features, X vectors
+
+FORMAT_VERSION = 1
+_METADATA_KEY = "unreel.linear_classifier"
+_WEIGHTS, _BIAS = "weights", "bias"
+
+
+@dataclass(frozen=True, eq=False)
+class LinearClassifier:
+    """One row of weights per class, two classes included; the class with the highest score is the answer.
+
+    Attributes:
+        classes: names, two or more.
+        weights_CD: float32.
+        bias_C: float32, None when there is none.
+        encoder_hash: of the encoder whose features it was fitted to.
+        pooling: form of those features.
+
+    Raises:
+        ValueError: the shapes do not agree, a name comes twice, or a number is NaN or infinite.
+    """
+
+    classes: tuple[str, ...]
+    weights_CD: NDArray[np.float32]
+    bias_C: NDArray[np.float32] | None
+    encoder_hash: str
+    pooling: str
+
+    def __post_init__(self) -> None:
+        num_classes = len(self.classes)
+        if num_classes < 2 or len(set(self.classes)) < num_classes:
+            raise ValueError(f"classes must be two or more different names, got {list(self.classes)}")
+        if self.weights_CD.ndim != 2 or len(self.weights_CD) != num_classes:
+            shape = self.weights_CD.shape
+            raise ValueError(
+                f"weights_CD must have a row for each of {num_classes} classes, got shape {shape}"
+            )
+        if self.bias_C is not None and self.bias_C.shape != (num_classes,):
+            shape = self.bias_C.shape
+            raise ValueError(
+                f"bias_C must have a number for each of {num_classes} classes, got shape {shape}"
+            )
+        if not all(np.isfinite(values).all() for values in self._tensors().values()):
+            raise ValueError("weights_CD and bias_C must be finite; fit the classifier again")
+
+    @property
+    def num_features(self) -> int:
+        """D, length of the vectors that it takes."""
+        return len(self.weights_CD[0])
+
+    def scores(self, features_XD: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a score per vector and class, ``features @ weights.T + bias``, of shape (X, C).
+
+        Raises:
+            ValueError: the vectors have another length.
+        """
+        if features_XD.ndim != 2 or features_XD.shape[1] != self.num_features:
+            raise ValueError(
+                f"features_XD must be vectors of {self.num_features} numbers, got shape {features_XD.shape}; "
+                f"this classifier takes features of encoder {self.encoder_hash}, pooling {self.pooling}"
+            )
+        scores_XC: NDArray[np.float32] = features_XD.astype(np.float32, copy=False) @ self.weights_CD.T
+        return scores_XC if self.bias_C is None else scores_XC + self.bias_C
+
+    def save(self, path: Path) -> None:
+        """Write the classifier as one safetensors file, in one step."""
+        description = {
+            "format_version": FORMAT_VERSION,
+            "classes": list(self.classes),
+            "encoder_hash": self.encoder_hash,
+            "pooling": self.pooling,
+        }
+        with atomic_path(path) as temporary:
+            save_file(self._tensors(), temporary, metadata={_METADATA_KEY: json.dumps(description)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` has written; no code from the file is run.
+
+        Raises:
+            WeightsError: the file is missing, damaged, or no linear classifier that this version knows.
+        """
+        description, tensors = _read(Path(path))
+        version = description.get("format_version")
+        if version != FORMAT_VERSION:
+            raise WeightsError(
+                f"{path} has format version {version!r} and this version of unreel reads {FORMAT_VERSION}; "
+                "update unreel, or run `unreel evaluate svm --classifier` again"
+            )
+        try:
+            return cls(
+                classes=tuple(map(str, description["classes"])),
+                weights_CD=tensors[_WEIGHTS].astype(np.float32, copy=False),
+                bias_C=tensors[_BIAS].astype(np.float32, copy=False) if _BIAS in tensors else None,
+                encoder_hash=str(description["encoder_hash"]),
+                pooling=str(description["pooling"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"{path} is no linear classifier ({error}); run `unreel evaluate svm --classifier` again"
+            ) from error
+
+    def _tensors(self) -> dict[str, NDArray[np.float32]]:
+        weights = {_WEIGHTS: np.ascontiguousarray(self.weights_CD, dtype=np.float32)}
+        return weights if self.bias_C is None else {**weights, _BIAS: self.bias_C.astype(np.float32)}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        # numpy has no bfloat16, which another program may have written: safetensors raises TypeError.
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(_METADATA_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, TypeError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as a linear classifier: {error}; run `unreel evaluate svm --classifier`"
+        ) from error
+    if text is None:
+        raise WeightsError(
+            f"{path} is a safetensors file but no linear classifier; give one that "
+            "`unreel evaluate svm --classifier` wrote"
+        )
+    try:
+        description = json.loads(text)
+    except ValueError as error:
+        raise WeightsError(
+            f"{path} is damaged: {error}; run `unreel evaluate svm --classifier` again"
+        ) from error
+    if not isinstance(description, dict):
+        raise WeightsError(f"{path} is damaged; run `unreel evaluate svm --classifier` again")
+    return description, tensors
