@@ -5,6 +5,7 @@ import pytest
 
 from unreel.data.clips import ClipSampling, FramePerPart, GridFrames, RandomClips, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
+from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentFrames, SegmentPairs
 from unreel.features.input_spec import InputSpec
 
@@ -32,6 +33,12 @@ def test_one_frame_per_part_becomes_the_middle_of_every_part() -> None:
 def test_uniform_clips_are_kept() -> None:
     spec = InputSpec.from_training(UniformClips(3, 16, 2), FrameSize(128, 171), 112)
     assert spec.build_sampling(5) == UniformClips(5, 16, 2, "shrink_stride")
+
+
+@pytest.mark.parametrize("clips", [SegmentClips(3, 8, 2), ClipPairAndSegments(3, 8, 2)], ids=str)
+def test_clips_of_segments_become_uniform_clips_of_testing(clips: ClipSampling) -> None:
+    spec = InputSpec.from_training(clips, FrameSize(128, 171), 112)
+    assert spec.build_sampling(5) == UniformClips(5, 8, 2, "shrink_stride")
 
 
 @pytest.mark.parametrize("clips", [SegmentFrames(3), WholeVideo(2)])

@@ -89,11 +89,11 @@ class RandomClips(ClipSampling):
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Draw the starts uniformly among those at which the clip fits."""
-        stride = _fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
-        reserved = max(_span(self.num_frames, stride), min(self.reserved_frames, num_frames))
+        stride = fit_stride(num_frames, self.num_frames, self.frame_stride, self.short_video)
+        reserved = max(clip_span(self.num_frames, stride), min(self.reserved_frames, num_frames))
         last_start = max(0, num_frames - reserved)
         starts = generator.integers(0, last_start + 1, size=self.count)
-        return ClipPlan(_place(starts, num_frames, self.num_frames, stride, self.short_video))
+        return ClipPlan(place_clips(starts, num_frames, self.num_frames, stride, self.short_video))
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ class UniformClips(ClipSampling):
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Return the same clips every time."""
-        stride = _fit_stride(num_frames, self.num_frames + 1, self.frame_stride, self.short_video, margin=1)
+        stride = fit_stride(num_frames, self.num_frames + 1, self.frame_stride, self.short_video, margin=1)
         last_start = max(0, num_frames - self.num_frames * stride)
         starts = _spread(last_start, self.count)
-        return ClipPlan(_place(starts, num_frames, self.num_frames, stride, self.short_video))
+        return ClipPlan(place_clips(starts, num_frames, self.num_frames, stride, self.short_video))
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,8 @@ class WholeVideo(ClipSampling):
         return ClipPlan(np.arange(0, num_frames, self.frame_stride, dtype=np.int64)[None, :])
 
 
-def _span(num_frames: int, stride: int) -> int:
+def clip_span(num_frames: int, stride: int) -> int:
+    """Count the frames of the video from the first to the last of a clip."""
     return (num_frames - 1) * stride + 1
 
 
@@ -252,21 +253,28 @@ def check_length(num_frames: int) -> None:
         )
 
 
-def _fit_stride(
+def fit_stride(
     video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo, *, margin: int = 0
 ) -> int:
-    """Lower the stride until the frames span no more than the video and ``margin`` frames behind it."""
+    """Lower the stride until the frames span no more than the video and ``margin`` frames behind it.
+
+    Other rules for short videos keep the stride.
+
+    Raises:
+        ValueError: the video has no frame.
+    """
     check_length(video_frames)
     if short_video != "shrink_stride":
         return stride
-    while stride > 1 and _span(clip_frames, stride) > video_frames + margin:
+    while stride > 1 and clip_span(clip_frames, stride) > video_frames + margin:
         stride -= 1
     return stride
 
 
-def _place(
+def place_clips(
     starts_N: NDArray[np.int64], video_frames: int, clip_frames: int, stride: int, short_video: ShortVideo
 ) -> NDArray[np.int64]:
+    """Return the frames (N, T) of clips with these starts; one that leaves the video counts as short."""
     frames_NT: NDArray[np.int64] = (
         starts_N[:, None] + np.arange(clip_frames, dtype=np.int64)[None, :] * stride
     )

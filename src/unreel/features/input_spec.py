@@ -13,6 +13,7 @@ from unreel.data.clips import (
     UniformClips,
 )
 from unreel.data.decode import FrameSize
+from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentPairs
 
 
@@ -87,15 +88,16 @@ class InputSpec:
         )
         if isinstance(clips, FramePerPart):
             return dataclasses.replace(spec, sampling="frame_per_part", span_frames=clips.span_frames)
-        if isinstance(clips, RandomClips):
+        if isinstance(clips, (RandomClips, SegmentClips, ClipPairAndSegments)):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride)
         if isinstance(clips, (GridFrames, SegmentPairs, OppositeHalves)):
             return dataclasses.replace(spec, frame_stride=1)  # so that test frames reach the last one
         if isinstance(clips, UniformClips):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
         raise ValueError(
-            "an encoder takes clips of RandomClips, UniformClips or FramePerPart, or frames of GridFrames, "
-            f"SegmentPairs or OppositeHalves, got {type(clips).__name__}"
+            "an encoder takes clips of RandomClips, UniformClips, FramePerPart, SegmentClips or "
+            "ClipPairAndSegments, or frames of GridFrames, SegmentPairs or OppositeHalves, "
+            f"got {type(clips).__name__}"
         )
 
     @property
