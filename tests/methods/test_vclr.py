@@ -14,7 +14,7 @@ from tests.methods.batches import make_batch
 from tests.models.test_head_weights import moco_file
 from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
-from unreel.data.segments import OppositeHalves, SegmentPairs
+from unreel.data.segments import SegmentPairs
 from unreel.errors import WeightsError
 from unreel.methods.vclr import VCLR, VCLRViews
 from unreel.models.heads import ProjectionHead
@@ -30,7 +30,6 @@ CONFIG = VCLR.Config(
     shuffle_bn_group=0,
 )
 LOSSES = ("inter", "intra", "video", "order")
-SECO: dict[str, Any] = {"clips": OppositeHalves(2), "video_weight": 0.0, "order_task": "query"}
 
 
 def only(*losses: str) -> dict[str, Any]:
@@ -50,18 +49,18 @@ def batch_of(count: int = 4, *, frames: int = 3, clips: int = 2, **options: Any)
 
 
 def views_of(method: VCLR, count: int = 4, **options: Any) -> VCLRViews:
-    return method.make_views(batch_of(count, frames=method.config.num_frames, **options))
+    return method.make_views(batch_of(count, frames=method.config.num_segments, **options))
 
 
 def embed(network: Any, name: str, frame_CHW: Tensor) -> list[float]:
     """Return the embedding of one frame alone, as plain numbers."""
     with torch.no_grad():
-        return network.project(name, network(frame_CHW[None]))[0].tolist()
+        return network.project(name, network(frame_CHW[None, :, None]))[0].tolist()
 
 
 def embed_mean(network: Any, frames_NCHW: Tensor) -> list[float]:
     with torch.no_grad():
-        features = torch.stack([network(frame[None])[0] for frame in frames_NCHW])
+        features = torch.stack([network(frame[None, :, None])[0] for frame in frames_NCHW])
         return network.project("video", (sum(features) / len(features))[None])[0].tolist()
 
 
@@ -82,33 +81,33 @@ def scalar_losses(method: VCLR, views: VCLRViews, row: int) -> dict[str, float]:
     anchor, positive = views.anchor_BNCHW[row], views.positive_BNCHW
     assert positive is not None
     assert views.twin_BCHW is not None
-    assert views.anchor_order_BN is not None
-    assert views.positive_order_BN is not None
-    assert views.order_class_B is not None
+    assert views.order is not None
     place = int(views.query_place_B[row])
     keys = [views.twin_BCHW[row], *(frame for n, frame in enumerate(anchor) if n != place)]
     query = embed(online, "inter", anchor[place])
-    queue = method.frame_queue.keys_KD.tolist()
+    queue = method.inter.negatives.queue.keys_KD.tolist()
     inter = [info_nce(query, embed(slow, "inter", key), queue) for key in keys]
     query = embed(online, "intra", anchor[place])
     own, *others = (embed(slow, "intra", key) for key in keys)
     intra = [info_nce(query, own, [other]) for other in others]
     video = info_nce(
-        embed_mean(online, anchor), embed_mean(slow, positive[row]), method.video_queue.keys_KD.tolist()
+        embed_mean(online, anchor),
+        embed_mean(slow, positive[row]),
+        method.video.negatives.queue.keys_KD.tolist(),
     )
     joined: list[float] = []
     for network, frames, order in (
-        (online, anchor, views.anchor_order_BN[row]),
-        (slow, positive[row], views.positive_order_BN[row]),
+        (online, anchor, views.order.anchor_order_BN[row]),
+        (slow, positive[row], views.order.positive_order_BN[row]),
     ):
         for n in order.tolist():  # the frames themselves are shuffled here
             joined += unit(embed(network, "order", frames[n]))
-    linear = method.order_classifier.layers[0]
+    linear = method.order.classifier.layers[0]
     logits = [
         sum(w * x for w, x in zip(weights, joined, strict=True)) + bias
         for weights, bias in zip(linear.weight.tolist(), linear.bias.tolist(), strict=True)
     ]
-    order = math.log(sum(math.exp(logit) for logit in logits)) - logits[int(views.order_class_B[row])]
+    order = math.log(sum(math.exp(logit) for logit in logits)) - logits[int(views.order.answer_B[row])]
     return {"inter": sum(inter) / 3, "intra": sum(intra) / 2, "video": video, "order": order}
 
 
@@ -134,7 +133,7 @@ def test_the_joint_form_has_all_other_frames_in_one_softmax() -> None:
     views = views_of(method)
     with torch.no_grad():
         query, own, *others = (
-            network.project("intra", network(frames))
+            network.project("intra", network(frames.unsqueeze(2)))
             for network, frames in (
                 (method.online, views.anchor_BNCHW[torch.arange(4), views.query_place_B]),
                 (method.key_encoder.network, views.twin_BCHW),
@@ -168,9 +167,9 @@ def test_without_differences_every_loss_is_at_chance(form: Any, chance: float) -
         for head in (*method.online.heads.values(), *method.key_encoder.network.heads.values()):
             head.layers[-1].weight.zero_()
             head.layers[-1].bias.copy_(torch.eye(8)[0])
-        for queue in (method.frame_queue, method.video_queue):
+        for queue in (method.inter.negatives.queue, method.video.negatives.queue):
             queue.keys_KD.copy_(torch.eye(8)[0].expand(131_072, -1))
-        for weight in method.order_classifier.parameters():
+        for weight in method.order.parameters():
             weight.zero_()
     terms = method(views_of(method)).terms
     expected = {"inter": 11.7835, "intra": chance, "video": 11.7835, "order": 1.3863}
@@ -186,10 +185,11 @@ def test_the_full_network_has_the_published_sizes() -> None:
 
     assert count(method.backbone) == 23_508_032
     assert [count(head) for head in method.online.heads.values()] == [4_458_624] * 4
-    assert count(method.order_classifier) == 3_076
+    assert count(method.order) == 3_076
     assert sum(weight.numel() for weight in method.parameters() if weight.requires_grad) == 41_345_604
     assert count(method.key_encoder) == 41_345_604 - 3_076
-    assert method.frame_queue.keys_KD.shape == method.video_queue.keys_KD.shape == (131_072, 128)
+    queues = [task.negatives.queue for task in (method.inter, method.video)]
+    assert [queue.keys_KD.shape for queue in queues] == [(131_072, 128)] * 2
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,6 @@ def test_the_full_network_has_the_published_sizes() -> None:
         (only("inter", "intra"), 1, 3),
         (only("video"), 3, 3),
         (only("order"), 3, 3),
-        (SECO, 1, 3),
-        (only("order") | {"order_task": "query"}, 1, 2),
         ({"clips": SegmentPairs(5)}, 5, 10),
     ],
 )
@@ -213,7 +211,7 @@ def test_each_network_sees_every_frame_once(changes: dict[str, Any], online: int
     method.key_encoder.network.backbone.register_forward_hook(
         lambda _, inputs, __: seen["keys"].append(tuple(inputs[0].shape))
     )
-    method(views_of(method, clips=method.config.clips.num_clips))
+    method(views_of(method))
     assert seen == {"online": [(4 * online, 3, 1, 32, 32)], "keys": [(4 * keys, 3, 1, 32, 32)]}
 
 
@@ -248,19 +246,19 @@ def test_the_order_gives_gradient_to_the_anchor_tuple_and_the_classifier_alone()
     assert views.anchor_BNCHW.grad is not None
     assert (views.anchor_BNCHW.grad.abs().sum(dim=(2, 3, 4)) > 0).all()
     assert views.positive_BNCHW.grad is None
-    assert all(weight.grad is not None for weight in method.order_classifier.parameters())
+    assert all(weight.grad is not None for weight in method.order.parameters())
     assert all(weight.grad is None for weight in method.key_encoder.parameters())
 
 
 @pytest.mark.parametrize(
     "changes",
-    [*SUBSETS, SECO, SECO | only("order"), {"queue_length": 0}, {"official_order_norm": True}],
+    [*SUBSETS, {"queue_length": 0}, {"official_order_norm": True}],
     ids=str,
 )
 def test_every_parameter_that_wants_gradient_gets_it(changes: dict[str, Any]) -> None:
     """Training with several processes waits for every gradient, so none may be missing."""
     method = build(**changes)
-    method(views_of(method, clips=method.config.clips.num_clips)).loss.backward()
+    method(views_of(method)).loss.backward()
     assert [n for n, p in method.named_parameters() if p.requires_grad and p.grad is None] == []
     assert not any(weight.requires_grad for weight in method.key_encoder.parameters())
     method.after_step(0.5)
@@ -269,18 +267,17 @@ def test_every_parameter_that_wants_gradient_gets_it(changes: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("losses", "parts"),
     [
-        (("inter",), {"frame_queue"}),
+        (("inter",), {"inter"}),
         (("intra",), set()),
-        (("video",), {"video_queue"}),
-        (("order",), {"order_classifier"}),
-        (LOSSES, {"frame_queue", "video_queue", "order_classifier"}),
+        (("video",), {"video"}),
+        (("order",), {"order"}),
+        (LOSSES, {"inter", "video", "order"}),
     ],
 )
 def test_a_loss_of_weight_0_has_neither_head_nor_queue(losses: tuple[str, ...], parts: set[str]) -> None:
     method = build(**only(*losses))
     assert tuple(method.online.heads) == tuple(method.key_encoder.network.heads) == losses
-    known = {"frame_queue", "video_queue", "order_classifier"}
-    assert {name for name in known if hasattr(method, name)} == parts
+    assert {name for name, _ in method.named_children()} == {"online", "key_encoder", *parts}
     assert {name for name in method(views_of(method)).terms if "_" not in name} == set(losses)
 
 
@@ -300,25 +297,24 @@ def test_after_a_step_the_momentum_encoder_moves_by_a_thousandth() -> None:
 
 def test_the_queues_take_three_frames_and_one_video_of_each_sample() -> None:
     method = build()
-    before = method.frame_queue.keys_KD.clone(), method.video_queue.keys_KD.clone()
+    before = method.inter.negatives.queue.keys_KD.clone(), method.video.negatives.queue.keys_KD.clone()
     views = views_of(method)
     method(views)
     # The loss of a step never sees its own keys.
-    assert torch.equal(method.frame_queue.keys_KD, before[0])
-    assert torch.equal(method.video_queue.keys_KD, before[1])
+    assert torch.equal(method.inter.negatives.queue.keys_KD, before[0])
+    assert torch.equal(method.video.negatives.queue.keys_KD, before[1])
     method.after_step(0.5)
-    assert method.frame_queue.position.item() == 12
-    assert method.frame_queue.owners_K[:13].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, -1]
-    assert method.video_queue.position.item() == 4
-    assert method.video_queue.owners_K[:5].tolist() == [0, 1, 2, 3, -1]
+    assert method.inter.negatives.queue.position.item() == 12
+    assert method.inter.negatives.queue.owners_K[:13].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, -1]
+    assert method.video.negatives.queue.position.item() == 4
+    assert method.video.negatives.queue.owners_K[:5].tolist() == [0, 1, 2, 3, -1]
 
     again = build()
     features = again._extract(views)
-    frames = torch.cat([features.twin_B1D, features.others_BPD], dim=1)
-    expected = again.key_encoder.network.project("inter", frames).flatten(0, 1)
-    torch.testing.assert_close(method.frame_queue.keys_KD[:12], F.normalize(expected, dim=1))
+    expected = again.key_encoder.network.project("inter", features.keys_BPD).flatten(0, 1)
+    torch.testing.assert_close(method.inter.negatives.queue.keys_KD[:12], F.normalize(expected, dim=1))
     expected = again.key_encoder.network.project("video", features.positive_BND.mean(dim=1))
-    torch.testing.assert_close(method.video_queue.keys_KD[:4], F.normalize(expected, dim=1))
+    torch.testing.assert_close(method.video.negatives.queue.keys_KD[:4], F.normalize(expected, dim=1))
 
 
 def test_every_part_of_an_accumulated_batch_enters_the_queues() -> None:
@@ -326,10 +322,10 @@ def test_every_part_of_an_accumulated_batch_enters_the_queues() -> None:
     for first_video in (0, 4):
         method(views_of(method, first_video=first_video))
     method.after_step(0.5)
-    assert method.video_queue.owners_K[:8].tolist() == list(range(8))
-    assert method.frame_queue.owners_K.tolist() == [video for video in range(8) for _ in range(3)]
+    assert method.video.negatives.queue.owners_K[:8].tolist() == list(range(8))
+    assert method.inter.negatives.queue.owners_K.tolist() == [video for video in range(8) for _ in range(3)]
     method.after_step(0.6)
-    assert method.video_queue.position.item() == 8
+    assert method.video.negatives.queue.position.item() == 8
 
 
 @pytest.mark.parametrize("name", ["inter", "video"])
@@ -347,11 +343,10 @@ def test_without_queues_the_other_videos_of_the_batch_are_the_negatives() -> Non
     method = build(queue_length=0).eval()
     views = views_of(method)
     terms = method(views).terms
-    assert not hasattr(method, "frame_queue")
+    assert method.inter.negatives.queue is None
     features = method._extract(views)
     slow = method.key_encoder.network
-    frames = torch.cat([features.twin_B1D, features.others_BPD], dim=1)
-    frame_keys = slow.project("inter", frames).tolist()
+    frame_keys = slow.project("inter", features.keys_BPD).tolist()
     frame_queries = method.online.project("inter", features.query_BD).tolist()
     video_keys = slow.project("video", features.positive_BND.mean(dim=1)).tolist()
     video_queries = method.online.project("video", features.anchor_BND.mean(dim=1)).tolist()
@@ -380,10 +375,10 @@ def test_other_numbers_of_segments(segments: int, keys: int) -> None:
     output = method(views_of(method))
     assert torch.isfinite(output.loss)
     method.after_step(0.5)
-    assert method.frame_queue.position.item() == 4 * keys
-    assert method.video_queue.position.item() == 4
+    assert method.inter.negatives.queue.position.item() == 4 * keys
+    assert method.video.negatives.queue.position.item() == 4
     if segments > 1:
-        assert method.order_classifier.layers[0].weight.shape == (4, 2 * segments * 8)
+        assert method.order.classifier.layers[0].weight.shape == (4, 2 * segments * 8)
 
 
 def test_with_one_other_frame_both_forms_of_the_intra_loss_are_the_same() -> None:
@@ -396,27 +391,6 @@ def test_the_released_norm_of_the_order_is_an_option() -> None:
     views = views_of(build())
     plain, official = (build(official_order_norm=norm)(views).terms["order"].item() for norm in (False, True))
     assert plain != pytest.approx(official, rel=1e-3)
-
-
-def test_seco_judges_the_query_between_its_embedding_and_those_of_the_others() -> None:
-    method = build(**SECO).eval()
-    batch = replace(
-        batch_of(clips=1), frame_index_BNT=torch.tensor([[[1, 5, 9]], [[8, 2, 3]], [[0, 6, 6]], [[7, 0, 3]]])
-    )
-    views = method.make_views(batch)
-    terms = method(views).terms
-    linear = method.order_classifier.layers[0]
-    assert linear.weight.shape == (2, 3 * 8)
-    losses = []
-    for row, answer in enumerate((0, 1, 0, 1)):
-        query, *others = views.anchor_BNCHW[row]
-        joined = unit(embed(method.online, "order", query))
-        for other in others:
-            joined += unit(embed(method.key_encoder.network, "order", other))
-        logits = (linear.weight @ torch.tensor(joined) + linear.bias).tolist()
-        losses.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[answer])
-    assert terms["order"].item() == pytest.approx(sum(losses) / 4, rel=1e-4)
-    assert not hasattr(method, "video_queue")
 
 
 def test_shuffle_bn_leaves_the_queries_alone_and_changes_the_keys() -> None:
@@ -436,7 +410,8 @@ def test_half_precision_ends_before_embeddings_and_losses() -> None:
         output = method(views)
     assert output.loss.dtype == torch.float32
     assert {value.dtype for value in output.terms.values()} == {torch.float32}
-    assert {keys.dtype for _, keys, _ in method._pending} == {torch.float32}
+    noted = [*method.inter.negatives._noted, *method.video.negatives._noted]
+    assert [keys.dtype for keys, _ in noted] == [torch.float32] * 2
     exact = build()(views)
     assert output.loss.item() == pytest.approx(exact.loss.item(), rel=0.05)
 
@@ -510,4 +485,4 @@ def test_a_step_on_a_gpu_agrees_with_the_cpu() -> None:
     method.after_step(0.5)
     for name in LOSSES:
         assert output.terms[name].item() == pytest.approx(expected[name].item(), rel=0.1, abs=0.05)
-    assert method.frame_queue.position.item() == 12
+    assert method.inter.negatives.queue.position.item() == 12

@@ -8,7 +8,6 @@ from torch import Tensor
 from tests.methods.batches import make_batch
 from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
-from unreel.data.segments import OppositeHalves, SegmentPairs
 from unreel.methods.vclr import VCLR
 from unreel.methods.vclr_views import VCLRViews, make_vclr_views
 
@@ -16,7 +15,6 @@ STILL = ClipAugmentation(
     crop="center", size_px=16, flip_prob=0.0, jitter_prob=0.0, grayscale_prob=0.0, blur_prob=0.0
 )
 CONFIG = VCLR.Config(augmentation=ClipAugmentation(size_px=16))
-SECO: dict[str, Any] = {"clips": OppositeHalves(2), "video_weight": 0.0, "order_task": "query"}
 
 
 def views_of(batch: VideoBatch, **changes: Any) -> VCLRViews:
@@ -95,31 +93,33 @@ def test_no_frame_is_augmented_twice_but_the_query(monkeypatch: pytest.MonkeyPat
 def test_the_class_of_order_counts_shuffled_tuples() -> None:
     """0: none, 1: the anchor, 2: the positive, 3: both; each of a quarter of the videos."""
     views = views_of(batch_of(800))
-    assert views.order_class_B is not None
-    assert views.anchor_order_BN is not None
-    assert views.positive_order_BN is not None
+    assert views.order is not None
     anchor, positive = (
         (order != torch.arange(3)).any(dim=1).long()
-        for order in (views.anchor_order_BN, views.positive_order_BN)
+        for order in (views.order.anchor_order_BN, views.order.positive_order_BN)
     )
-    assert torch.equal(views.order_class_B, anchor + 2 * positive)
-    counts = torch.bincount(views.order_class_B, minlength=4)
+    assert torch.equal(views.order.answer_B, anchor + 2 * positive)
+    counts = torch.bincount(views.order.answer_B, minlength=4)
     # Chi-square with 3 degrees of freedom exceeds 16.3 once in a thousand.
     assert ((counts - 200) ** 2 / 200).sum() < 16.3
-    for order in (views.anchor_order_BN, views.positive_order_BN):
+    for order in (views.order.anchor_order_BN, views.order.positive_order_BN):
         assert [2, 1, 0] not in order.tolist()
 
 
 def test_views_depend_on_the_key_of_the_video_alone() -> None:
-    many, few = views_of(batch_of(6)), views_of(batch_of(2))
-    assert torch.equal(many.query_place_B[:2], few.query_place_B)
-    for name in ("anchor_BNCHW", "positive_BNCHW", "twin_BCHW", "anchor_order_BN", "positive_order_BN"):
-        again = getattr(views_of(batch_of(6)), name)
-        assert torch.equal(getattr(many, name), again)
-    # Pictures of the second batch are others; what is drawn is not.
-    assert few.order_class_B is not None
-    assert many.order_class_B is not None
-    assert torch.equal(many.order_class_B[:2], few.order_class_B)
+    """Two of six videos, in the other order and in other company, look as they did."""
+    batch = batch_of(6)
+    fields = ("frames_BNTHWC", "sizes_B2", "video_index_B", "frame_index_BNT", "keys_B")
+    few = views_of(replace(batch, **{name: getattr(batch, name)[[4, 1]] for name in fields}))
+    many = views_of(batch)
+    for name in ("anchor_BNCHW", "positive_BNCHW", "twin_BCHW", "query_place_B", "owners_B"):
+        assert torch.equal(getattr(many, name)[[4, 1]], getattr(few, name)), name
+    assert many.order is not None
+    assert few.order is not None
+    for name in ("anchor_order_BN", "positive_order_BN", "answer_B"):
+        assert torch.equal(getattr(many.order, name)[[4, 1]], getattr(few.order, name)), name
+    keys = replace(batch, keys_B=batch.keys_B.flip(0))
+    assert not torch.equal(views_of(keys).anchor_BNCHW, many.anchor_BNCHW)
 
 
 @pytest.mark.parametrize("name", ["inter_weight", "intra_weight", "video_weight", "order_weight"])
@@ -134,29 +134,10 @@ def test_leaving_out_a_loss_changes_nothing_for_the_others(name: str) -> None:
 
 def test_what_no_loss_needs_is_not_made() -> None:
     frames = views_of(batch_of(), video_weight=0.0, order_weight=0.0)
-    assert (frames.positive_BNCHW, frames.anchor_order_BN, frames.order_class_B) == (None, None, None)
+    assert (frames.positive_BNCHW, frames.order) == (None, None)
     videos = views_of(batch_of(), inter_weight=0.0, intra_weight=0.0, order_weight=0.0)
     assert videos.twin_BCHW is None
     assert videos.positive_BNCHW is not None
-
-
-def test_the_query_of_seco_comes_first_in_its_row_and_says_on_which_side_the_others_are() -> None:
-    batch = make_batch(2, frames=3)
-    batch = replace(batch, frame_index_BNT=torch.tensor([[[2, 7, 9]], [[8, 1, 1]]]))
-    views = views_of(batch, augmentation=STILL, **SECO)
-    assert views.query_place_B.tolist() == [0, 0]
-    assert views.order_class_B is not None
-    assert views.order_class_B.tolist() == [0, 1]
-    assert (views.positive_BNCHW, views.anchor_order_BN) == (None, None)
-    torch.testing.assert_close(views.anchor_BNCHW, middle_of(batch, 0))
-    assert views.twin_BCHW is not None
-    torch.testing.assert_close(views.twin_BCHW, middle_of(batch, 0)[:, 0])
-
-
-def test_the_side_of_the_query_can_be_asked_of_segments_too() -> None:
-    views = views_of(batch_of(), clips=SegmentPairs(3), order_task="query", video_weight=0.0)
-    assert views.order_class_B is not None
-    assert torch.equal(views.order_class_B * 2, views.query_place_B)
 
 
 def test_pictures_of_different_sizes_are_seen_without_their_padding() -> None:

@@ -50,7 +50,8 @@ def test_every_head_starts_from_the_projection_of_the_query_encoder(tmp_path: Pa
     encoder = build()
     report = load(encoder, path)
     assert (report.prefix, report.naming, report.share_loaded) == ("module.encoder_q.fc.", "torchvision", 1.0)
-    assert report.loaded == ("0.weight", "0.bias", "2.weight", "2.bias")
+    layers = ("0.weight", "0.bias", "2.weight", "2.bias")
+    assert report.loaded == tuple(f"{head}.{layer}" for head in ("one", "two") for layer in layers)
     assert report.file == path
     assert len(report.file_hash) == 16
     for head in encoder.heads.values():
@@ -79,6 +80,24 @@ def test_a_checkpoint_of_our_own_moco_has_a_projection_too(tmp_path: Path) -> No
         assert all(torch.equal(value, head.layers.state_dict()[n]) for n, value in layers_of(mine).items())
 
 
+def test_heads_of_a_checkpoint_with_several_go_to_those_of_their_names(tmp_path: Path) -> None:
+    """Such as SeCo's into VCLR, which has one more: that one stays as it was."""
+    source, encoder, fresh = build(), build(), build()
+    with torch.no_grad():
+        for offset, head in enumerate(source.heads.values(), start=1):
+            layers_of(head)["0.weight"].add_(offset)
+    kept = {name: value for name, value in source.state_dict().items() if not name.startswith("heads.two")}
+    torch.save(
+        {"method": {f"online.{name}": value for name, value in kept.items()}}, tmp_path / "step-00000002.pt"
+    )
+    report = load(encoder, tmp_path / "step-00000002.pt")
+    assert (report.prefix, report.share_loaded) == ("online.heads.", 0.5)
+    assert report.missing == ("two.0.weight", "two.0.bias", "two.2.weight", "two.2.bias")
+    for name, expected in (("one", source), ("two", fresh)):
+        for layer, value in layers_of(expected.heads[name]).items():
+            assert torch.equal(layers_of(encoder.heads[name])[layer], value)
+
+
 @pytest.mark.parametrize(
     ("options", "missing", "mismatched"),
     [
@@ -93,8 +112,9 @@ def test_a_projection_that_does_not_fit_as_a_whole_is_left(
     encoder, fresh = build(), build()
     report = load(encoder, moco_file(tmp_path / "moco.pth", **options)[0])  # type: ignore[arg-type]
     assert report.share_loaded == 0.0
-    assert report.missing == missing
-    assert tuple(item.name for item in report.mismatched) == mismatched
+    assert report.missing == tuple(f"{head}.{layer}" for head in ("one", "two") for layer in missing)
+    names = tuple(item.name for item in report.mismatched)
+    assert names == tuple(f"{head}.{layer}" for head in ("one", "two") for layer in mismatched)
     for name, head in encoder.heads.items():
         assert all(
             torch.equal(value, layers_of(fresh.heads[name])[n]) for n, value in layers_of(head).items()

@@ -90,6 +90,11 @@ class CACLSettings(MethodConfig):
         """Whether a pair needs the transformer."""
         return self.has_contrast and any("t" in pair for pair in self.pairs)
 
+    @property
+    def min_videos(self) -> int:
+        """Two where the batch's other videos are the negatives."""
+        return 2 if self.has_contrast and not self.queue_length else 1
+
     def with_absolute_paths(self) -> Self:
         """Return the settings with ``frame_weights`` found from any folder."""
         if str(self.frame_weights) in (str(Path()), RANDOM_FRAMES):

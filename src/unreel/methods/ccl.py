@@ -81,6 +81,11 @@ class CCL(Method):
                     "its frames; give one of them a positive weight"
                 )
 
+        @property
+        def min_videos(self) -> int:
+            """A cycle can go wrong among several videos only; the baseline takes each by itself."""
+            return 2 if self.objective == "cycle" else 1
+
         def build(self) -> "CCL":
             """Build the method with fresh weights from torch's global generator."""
             return CCL(self)

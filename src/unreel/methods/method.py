@@ -80,6 +80,11 @@ class MethodConfig(ABC):
     backbone: BackboneConfig
     """The network that learns."""
 
+    @property
+    def min_videos(self) -> int:
+        """Fewest videos that a part of the batch, over all processes, must have."""
+        return 1
+
     def with_absolute_paths(self) -> Self:
         """Return the settings with every path in them absolute, as a run folder keeps them."""
         return self

@@ -97,6 +97,11 @@ class MoCo(Method):
                     f"{self.queue_length} and {self.shuffle_bn_group}"
                 )
 
+        @property
+        def min_videos(self) -> int:
+            """Two where the batch's other videos are the negatives."""
+            return 1 if self.queue_length else 2
+
         def build(self) -> "MoCo":
             """Build the method with fresh weights from torch's global generator."""
             return MoCo(self)

@@ -6,46 +6,72 @@ import torch
 from torch import Tensor, nn
 
 from unreel.models.heads import ProjectionHead
+from unreel.models.multi_head import MultiHeadEncoder
 from unreel.models.weight_matching import LoadReport, Naming, ShapeMismatch
-from unreel.models.weights import load_state_dict_file
+from unreel.models.weights import load_backbone_weights, load_state_dict_file
+
+
+def load_multi_head(encoder: MultiHeadEncoder, path: Path) -> dict[str, LoadReport]:
+    """Load a backbone and as many heads as the file has, in place.
+
+    Returns:
+        What fitted, under "backbone" and "heads".
+
+    Raises:
+        WeightsError: the file cannot be read or does not fit the backbone.
+    """
+    backbone = load_backbone_weights(encoder.backbone, path)
+    return {"backbone": backbone, "heads": load_head_weights(encoder.heads, path, backbone=backbone)}
 
 
 def load_head_weights(heads: nn.ModuleDict, path: Path, *, backbone: LoadReport) -> LoadReport:
-    """Copy one projection of a file into every head, in place, and tell what fitted.
+    """Copy the projections of a file into heads, in place, and tell what fitted.
 
-    A file of MoCo has it as ``fc.0`` and ``fc.2`` beside the backbone, a checkpoint of our MoCo as
-    ``head.layers``. Heads that do not fit as a whole keep their values, as half a head is worth nothing.
+    A file of MoCo has one projection, ``fc.0`` and ``fc.2`` beside the backbone, and a checkpoint of our MoCo
+    has ``head.layers``: it goes into every head. A checkpoint of a method with several heads gives each head
+    the one of its name. A head that does not fit as a whole keeps its values, as half a head is worth
+    nothing.
 
     Args:
-        heads: of one architecture, `ProjectionHead`.
+        heads: `ProjectionHead` by name.
         path: the file that the backbone was loaded from.
         backbone: what was loaded there; it says where in the file to look.
+
+    Returns:
+        A report whose names are those of the heads' layers, such as ``video.0.weight``.
 
     Raises:
         WeightsError: the file cannot be read.
     """
     state = load_state_dict_file(path)
-    wanted = _wanted(heads)
-    prefix, naming = _locate(state, backbone.prefix)
-    mismatched = tuple(
-        ShapeMismatch(layer, tuple(state[prefix + layer].shape), tuple(value.shape))
-        for layer, value in wanted.items()
-        if prefix + layer in state and state[prefix + layer].shape != value.shape
-    )
-    missing = tuple(layer for layer in wanted if prefix + layer not in state)
-    is_whole = not mismatched and not missing
-    if is_whole:
-        for head in heads.values():
-            assert isinstance(head, ProjectionHead)
-            with torch.no_grad():
-                for layer, value in head.layers.state_dict(keep_vars=True).items():
-                    value.copy_(state[prefix + layer])
+    prefix, naming, is_by_name = _locate(state, backbone.prefix)
+    loaded: list[str] = []
+    missing: list[str] = []
+    mismatched: list[ShapeMismatch] = []
+    for head_name, head in heads.items():
+        assert isinstance(head, ProjectionHead)
+        source = f"{prefix}{head_name}.layers." if is_by_name else prefix
+        layers = head.layers.state_dict(keep_vars=True)
+        absent = [f"{head_name}.{layer}" for layer in layers if source + layer not in state]
+        unlike = [
+            ShapeMismatch(f"{head_name}.{layer}", tuple(state[source + layer].shape), tuple(value.shape))
+            for layer, value in layers.items()
+            if source + layer in state and state[source + layer].shape != value.shape
+        ]
+        missing += absent
+        mismatched += unlike
+        if absent or unlike:
+            continue
+        with torch.no_grad():
+            for layer, value in layers.items():
+                value.copy_(state[source + layer])
+        loaded += [f"{head_name}.{layer}" for layer in layers]
     return LoadReport(
         prefix=prefix,
         naming=naming,
-        loaded=tuple(wanted) if is_whole else (),
-        missing=missing,
-        mismatched=mismatched,
+        loaded=tuple(loaded),
+        missing=tuple(missing),
+        mismatched=tuple(mismatched),
         ignored_heads=(),
         unexpected=(),
         outside=(),
@@ -54,15 +80,11 @@ def load_head_weights(heads: nn.ModuleDict, path: Path, *, backbone: LoadReport)
     )
 
 
-def _wanted(heads: nn.ModuleDict) -> dict[str, Tensor]:
-    """Return the layers of a head by name; all heads have the same."""
-    head = next(iter(heads.values()))
-    assert isinstance(head, ProjectionHead)
-    return head.layers.state_dict()
-
-
-def _locate(state: dict[str, Tensor], backbone_prefix: str) -> tuple[str, Naming]:
-    own = backbone_prefix.removesuffix("backbone.") + "head.layers."
-    if any(name.startswith(own) for name in state):
-        return own, "unreel"
-    return backbone_prefix + "fc.", "torchvision"
+def _locate(state: dict[str, Tensor], backbone_prefix: str) -> tuple[str, Naming, bool]:
+    """Return what stands before the layers, whose names they are, and whether each head has its own."""
+    own = backbone_prefix.removesuffix("backbone.")
+    if any(name.startswith(own + "heads.") for name in state):
+        return own + "heads.", "unreel", True
+    if any(name.startswith(own + "head.layers.") for name in state):
+        return own + "head.layers.", "unreel", False
+    return backbone_prefix + "fc.", "torchvision", False

@@ -5,8 +5,8 @@ from pathlib import Path
 from unreel.augment.compose import IMAGENET_MEAN, IMAGENET_STD, ClipAugmentation
 from unreel.data.loader import DataConfig
 from unreel.data.segments import SegmentPairs
+from unreel.methods.frame_settings import RANDOM_WEIGHTS
 from unreel.methods.vclr import VCLR
-from unreel.methods.vclr_settings import RANDOM_WEIGHTS
 from unreel.models.resnet2d import ResNetConfig
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
 
@@ -64,12 +64,7 @@ def small() -> Recipe:
             shuffle_bn_group=32,
         ),
         data=DataConfig(height=48, width=64, cache="ram"),
-        train=TrainConfig(
-            steps=600,
-            batch_size=32,
-            optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4, decay_norms=False),
-            schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
-        ),
+        train=build_small_training(),
     )
 
 
@@ -81,4 +76,14 @@ def build_training(batch_size: int) -> TrainConfig:
         batch_size=batch_size,
         optimizer=OptimizerConfig(name="sgd", lr=lr, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleConfig(name="cosine", warmup_epochs=5, warmup_lr=lr / 100, final_lr=1e-6),
+    )
+
+
+def build_small_training() -> TrainConfig:
+    """Return how the small recipes of VCLR, SeCo and VINCE train."""
+    return TrainConfig(
+        steps=600,
+        batch_size=32,
+        optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4, decay_norms=False),
+        schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
     )

@@ -12,14 +12,14 @@ from unreel.methods.method import MethodConfig
 class OptimizerConfig:
     """How weights move."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
-    """SGD with momentum, or AdamW."""
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum, Adam, or AdamW."""
     lr: float = 0.01
     """Highest learning rate."""
     momentum: float = 0.9
-    """Of SGD; AdamW takes it as its first beta."""
+    """Of SGD; Adam and AdamW take it as their first beta."""
     weight_decay: float = 1e-4
-    """Weight decay: coupled in SGD, decoupled in AdamW."""
+    """Weight decay: added to the gradient in SGD and Adam, decoupled from it in AdamW."""
     decay_norms: bool = True
     """Whether biases and normalisation weights decay too."""
     clip_norm: float = 0.0
@@ -132,6 +132,12 @@ class Recipe:
             raise ValueError(
                 f"train.batch_size = {train.batch_size} does not divide into train.accumulate = "
                 f"{train.accumulate} equal parts; change one of them"
+            )
+        if train.batch_size // train.accumulate < self.method.min_videos:
+            raise ValueError(
+                f"train.batch_size = {train.batch_size} leaves train.accumulate = {train.accumulate} parts "
+                f"{train.batch_size // train.accumulate} videos each, and the method contrasts at least "
+                f"{self.method.min_videos}; take fewer parts, or a queue where the method has one"
             )
         if train.optimizer.lr <= 0:
             raise ValueError(f"train.optimizer.lr must be positive, got {train.optimizer.lr}")
