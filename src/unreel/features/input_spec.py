@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from unreel.data.block_clips import BlockClips, BlocksAndSegmentClips
 from unreel.data.clips import (
     ClipSampling,
     FramePerPart,
@@ -13,6 +14,7 @@ from unreel.data.clips import (
     UniformClips,
 )
 from unreel.data.decode import FrameSize
+from unreel.data.pace_clips import PaceClips
 from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentPairs
 
@@ -88,15 +90,20 @@ class InputSpec:
         )
         if isinstance(clips, FramePerPart):
             return dataclasses.replace(spec, sampling="frame_per_part", span_frames=clips.span_frames)
-        if isinstance(clips, (RandomClips, SegmentClips, ClipPairAndSegments)):
+        if isinstance(
+            clips, (RandomClips, SegmentClips, ClipPairAndSegments, BlockClips, BlocksAndSegmentClips)
+        ):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride)
+        if isinstance(clips, PaceClips):
+            return dataclasses.replace(spec, frame_stride=clips.paces[0])  # the slowest, most often natural
         if isinstance(clips, (GridFrames, SegmentPairs, OppositeHalves)):
             return dataclasses.replace(spec, frame_stride=1)  # so that test frames reach the last one
         if isinstance(clips, UniformClips):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
         raise ValueError(
-            "an encoder takes clips of RandomClips, UniformClips, FramePerPart, SegmentClips or "
-            "ClipPairAndSegments, or frames of GridFrames, SegmentPairs or OppositeHalves, "
+            "an encoder takes clips of RandomClips, UniformClips, FramePerPart, SegmentClips, "
+            "ClipPairAndSegments, PaceClips, BlockClips or BlocksAndSegmentClips, or frames of GridFrames, "
+            "SegmentPairs or OppositeHalves, "
             f"got {type(clips).__name__}"
         )
 
