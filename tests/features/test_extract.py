@@ -20,6 +20,7 @@ from unreel.features.extract import count_numbers, extract_features
 from unreel.features.pixels import PixelBaseline
 from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
+from unreel.models.resnet2d import ResNetConfig
 
 READ = ReadConfig(clips_per_video=2, batch_size=4, num_workers=0)
 
@@ -74,6 +75,7 @@ def test_the_table_holds_every_clip_of_every_video(
     assert table.info.catalog_hash == catalog.hash
     assert table.info.root == str(catalog.root)
     assert (table.info.pooling, table.info.clips_per_video) == ("average", 2)
+    assert table.info.sampling == "UniformClips"
     assert told[0] == (0, 12, "")
     assert told[-1] == (12, 12, "")
     assert [path.name for path in tmp_path.iterdir()] == ["f.parquet"]
@@ -88,6 +90,22 @@ def test_frame_features_have_a_row_per_frame(catalog: Catalog, tmp_path: Path) -
     assert set(table.column("split")) == {"test"}
     assert table.info.split == "test"
     assert table.info.pooling == "frame"
+
+
+def test_a_network_of_single_frames_sees_them_from_the_first_to_the_last(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    config = EncoderConfig(ResNetConfig(width=0.0625), replace(SPEC, num_frames=1))
+    out = tmp_path / "f.parquet"
+    read = replace(READ, clips_per_video=5)
+    extract_features(Encoder.untrained(config), catalog, out, split="test", read=read)
+    table = FeatureTable.load(out)
+    assert table.info.sampling == "SpacedFrames"
+    for row, video_id in enumerate(table.video_ids[::5]):
+        last = catalog.video(catalog.ids.index(video_id)).frames - 1
+        # A quarter of the way each, halves up.
+        expected = [0, (last + 2) // 4, (last + 1) // 2, (3 * last + 2) // 4, last]
+        assert table.column("frame_index")[5 * row : 5 * row + 5].tolist() == expected
 
 
 def build_map_encoder() -> Encoder:

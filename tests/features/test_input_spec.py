@@ -1,12 +1,15 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from unreel.data.block_clips import BlockClips, BlocksAndSegmentClips
 from unreel.data.clips import ClipSampling, FramePerPart, GridFrames, RandomClips, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
 from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentFrames, SegmentPairs
+from unreel.data.spaced_frames import SpacedFrames
 from unreel.features.input_spec import InputSpec
 
 ANY = np.random.default_rng(0)
@@ -35,8 +38,17 @@ def test_uniform_clips_are_kept() -> None:
     assert spec.build_sampling(5) == UniformClips(5, 16, 2, "shrink_stride")
 
 
-@pytest.mark.parametrize("clips", [SegmentClips(3, 8, 2), ClipPairAndSegments(3, 8, 2)], ids=str)
-def test_clips_of_segments_become_uniform_clips_of_testing(clips: ClipSampling) -> None:
+@pytest.mark.parametrize(
+    "clips",
+    [
+        SegmentClips(3, 8, 2),
+        ClipPairAndSegments(3, 8, 2),
+        BlockClips(4, 8, 2),
+        BlocksAndSegmentClips(4, 3, 8, 2),
+    ],
+    ids=str,
+)
+def test_clips_of_segments_and_blocks_become_uniform_clips_of_testing(clips: ClipSampling) -> None:
     spec = InputSpec.from_training(clips, FrameSize(128, 171), 112)
     assert spec.build_sampling(5) == UniformClips(5, 8, 2, "shrink_stride")
 
@@ -70,10 +82,21 @@ def test_no_clip_at_all_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "clips", [GridFrames(count=1, every=10), SegmentPairs(3), OppositeHalves(2)], ids=str
+    "clips", [GridFrames(count=1, every=10), SegmentPairs(3), OppositeHalves(2), SpacedFrames(30)], ids=str
 )
 def test_single_frames_become_frames_spread_over_the_whole_video(clips: ClipSampling) -> None:
     spec = InputSpec.from_training(clips, FrameSize(256, 0), 224)
     assert (spec.sampling, spec.num_frames, spec.frame_stride) == ("clip", 1, 1)
     # linspace(0, 40, 5): from the first frame to the last.
+    assert spec.build_sampling(5) == SpacedFrames(5)
     assert spec.build_sampling(5).sample(41, ANY).frames_NT.tolist() == [[0], [10], [20], [30], [40]]
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"frame_stride": 4}, {"sampling": "frame_per_part"}, {"short_video": "loop"}]
+)
+def test_a_clip_of_one_frame_has_no_stride_span_or_short_video(change: dict[str, Any]) -> None:
+    spec = InputSpec(num_frames=1, **change)
+    assert spec.build_sampling(30) == SpacedFrames(30)
+    # linspace(1, 10, 4) is 1, 4, 7, 10.
+    assert spec.build_sampling(4).sample(10, ANY).frames_NT.tolist() == [[0], [3], [6], [9]]

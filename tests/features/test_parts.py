@@ -121,6 +121,13 @@ def test_parts_of_other_settings_are_refused_with_the_difference_and_the_remedy(
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_parts_of_frames_that_were_chosen_otherwise_are_refused(tmp_path: Path) -> None:
+    write_all(build_parts(tmp_path))
+    with pytest.raises(FeaturesError, match=r"sampling: 'SpacedFrames', not ''"):
+        build_parts(tmp_path, info=replace(INFO, sampling="SpacedFrames")).find_missing()
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_a_damaged_part_is_made_again(tmp_path: Path) -> None:
     parts = build_parts(tmp_path)
     write_all(parts)

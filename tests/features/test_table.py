@@ -22,6 +22,7 @@ INFO = FeatureInfo(
     encoder="run/encoder",
     dimension=2,
     clips_per_video=2,
+    sampling="UniformClips",
     batch_size=4,
     catalog_hash="def",
     root="/videos",
@@ -247,6 +248,15 @@ def test_a_damaged_body_is_refused(tmp_path: Path) -> None:
 def test_what_a_table_was_made_from_is_read_without_its_vectors(tmp_path: Path) -> None:
     build_table().save(tmp_path / "f.parquet")
     assert read_info(tmp_path / "f.parquet") == INFO
+
+
+def test_a_table_from_before_its_rule_of_sampling_was_kept_is_read(tmp_path: Path) -> None:
+    arrow = build_table().to_arrow()
+    values = json.loads(arrow.schema.metadata[b"unreel.features"])
+    del values["sampling"]
+    old = arrow.replace_schema_metadata({b"unreel.features": json.dumps(values)})
+    pq.write_table(old, tmp_path / "f.parquet")
+    assert FeatureTable.load(tmp_path / "f.parquet").info == replace(INFO, sampling="")
 
 
 def test_settings_that_differ_are_named_and_names_do_not_count() -> None:

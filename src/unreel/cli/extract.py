@@ -43,7 +43,7 @@ class Arguments:
     split: str = ""
     """Part of the catalog to embed; all of it by default."""
     clips_per_video: int = 10
-    """Clips spread evenly over each video."""
+    """Clips spread evenly over each video; frames from the first to the last, when a clip is one frame."""
     pooling: Pooling = "average"
     """`average` gives one vector per clip, `frame` one per time position of it, `conv5_max` one long vector
     per clip: the last map at half its height and width, by which CACL retrieves."""

@@ -97,6 +97,7 @@ def extract_features(
         pooling=pooling,
         dimension=count_numbers(embedder, pooling),
         clips_per_video=read.clips_per_video,
+        sampling=type(embedder.spec.build_sampling(read.clips_per_video)).__name__,
         batch_size=read.batch_size,
         precision=embedder.precision,
         catalog_hash=catalog.hash,

@@ -17,6 +17,7 @@ from unreel.data.decode import FrameSize
 from unreel.data.pace_clips import PaceClips
 from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentPairs
+from unreel.data.spaced_frames import SpacedFrames
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,14 @@ class InputSpec:
             return dataclasses.replace(spec, frame_stride=clips.frame_stride)
         if isinstance(clips, PaceClips):
             return dataclasses.replace(spec, frame_stride=clips.paces[0])  # the slowest, most often natural
-        if isinstance(clips, (GridFrames, SegmentPairs, OppositeHalves)):
-            return dataclasses.replace(spec, frame_stride=1)  # so that test frames reach the last one
+        if isinstance(clips, (GridFrames, SegmentPairs, OppositeHalves, SpacedFrames)):
+            return dataclasses.replace(spec, frame_stride=1)
         if isinstance(clips, UniformClips):
             return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
         raise ValueError(
             "an encoder takes clips of RandomClips, UniformClips, FramePerPart, SegmentClips, "
             "ClipPairAndSegments, PaceClips, BlockClips or BlocksAndSegmentClips, or frames of GridFrames, "
-            "SegmentPairs or OppositeHalves, "
+            "SegmentPairs, OppositeHalves or SpacedFrames, "
             f"got {type(clips).__name__}"
         )
 
@@ -115,11 +116,15 @@ class InputSpec:
     def build_sampling(self, clips_per_video: int) -> ClipSampling:
         """Return the rule that spreads clips evenly over a video, without chance.
 
+        Where a clip is one frame, frames are spaced from the first to the last, whatever the other settings.
+
         Raises:
             ValueError: ``clips_per_video`` is not positive.
         """
         if clips_per_video < 1:
             raise ValueError(f"clips_per_video must be at least 1, got {clips_per_video}")
+        if self.num_frames == 1:
+            return SpacedFrames(clips_per_video)
         if self.sampling == "frame_per_part":
             return FramePerPart(clips_per_video, self.num_frames, self.span_frames, jitter=False)
         return UniformClips(clips_per_video, self.num_frames, self.frame_stride, self.short_video)

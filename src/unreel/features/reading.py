@@ -62,7 +62,7 @@ class ReadConfig:
     """How videos are read and passed to the network."""
 
     clips_per_video: int = 10
-    """Clips spread evenly over each video."""
+    """Clips spread evenly over each video; frames, of a network of single frames."""
     batch_size: int = 32
     """Clips per pass of the network, rounded down to whole videos (one video at least)."""
     num_workers: int = -1

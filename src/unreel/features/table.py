@@ -50,6 +50,7 @@ class FeatureInfo:
         pooling: form of the features.
         dimension: D, length of a vector.
         clips_per_video: clips that were spread over each video.
+        sampling: rule by which these were chosen, such as "UniformClips"; "" in tables of old.
         batch_size: clips per pass of the network.
         precision: arithmetic of the network.
         catalog_hash: of the videos that were asked for.
@@ -62,6 +63,7 @@ class FeatureInfo:
     pooling: str = "average"
     dimension: int = 0
     clips_per_video: int = 1
+    sampling: str = ""
     batch_size: int = 0
     precision: str = "float32"
     catalog_hash: str = ""
