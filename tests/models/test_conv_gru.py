@@ -110,7 +110,7 @@ def test_an_open_update_gate_forgets_and_a_closed_one_keeps() -> None:
 
 
 def test_the_published_sizes_counted_by_hand() -> None:
-    """A gate sees 2 * 256 numbers and gives 256, with a bias each; three of them, and two layers that predict."""
+    """A gate sees 2 * 256 numbers and gives 256, with a bias each; two layers predict."""
     gate = 2 * 256 * 256 + 256
     layer = 256 * 256 + 256
     assert (gate, layer) == (131_328, 65_792)
