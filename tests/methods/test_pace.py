@@ -169,6 +169,21 @@ def test_the_loss_is_the_weighted_sum_and_starts_near_chance() -> None:
     assert not any(term.requires_grad for term in terms.values())
 
 
+def test_losses_are_float32_under_autocast() -> None:
+    method = build()
+    views = method.make_views(make_paced_batch())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = method(views)
+    assert {output.loss.dtype, *(term.dtype for term in output.terms.values())} == {torch.float32}
+    assert output.loss.item() == pytest.approx(build()(views).loss.item(), rel=0.1)
+    embedding = torch.randn(4, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    pairs = masks([{1}, {0}, {3}, {2}], [{2, 3}, {2, 3}, {0, 1}, {0, 1}], 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded, _ = contrast_clips(embedding, embedding, *pairs, temperature=0.1)
+    exact, _ = contrast_clips(embedding.float(), embedding.float(), *pairs, temperature=0.1)
+    assert rounded.item() == exact.item()
+
+
 def contrast_of(
     method: Pace, views: PaceViews, positives: list[set[int]], negatives: list[set[int]]
 ) -> float:
