@@ -33,6 +33,19 @@ def test_adamw_decays_weights_but_not_norms_when_told_so() -> None:
     assert decayed["betas"] == (0.9, 0.999)
 
 
+def test_adam_adds_the_decay_to_the_gradient_and_adamw_does_not() -> None:
+    # Decay 0.1 on a weight of 2 and no other gradient: Adam divides the 0.2 by its own size and moves by the
+    # rate; AdamW shrinks the weight by rate times decay.
+    for name, expected in (("adam", 2 - 0.01), ("adamw", 2 * (1 - 0.01 * 0.1))):
+        layer = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(layer.weight, 2.0)
+        optimizer = build_optimizer(OptimizerConfig(name, lr=0.01, weight_decay=0.1), layer)  # type: ignore[arg-type]
+        layer.weight.grad = torch.zeros(1, 1)
+        optimizer.step()
+        assert layer.weight.item() == pytest.approx(expected, rel=1e-6)
+    assert type(optimizer) is torch.optim.AdamW
+
+
 def test_the_rate_reaches_every_group() -> None:
     optimizer = build_optimizer(OptimizerConfig(decay_norms=False), build_network())
     set_learning_rate(optimizer, 0.123)

@@ -20,8 +20,9 @@ def build_optimizer(config: OptimizerConfig, module: nn.Module) -> torch.optim.O
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ]
     is_cuda = parameters[0].is_cuda
-    if config.name == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=is_cuda)
+    if config.name in ("adam", "adamw"):
+        kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+        return kind(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=is_cuda)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=is_cuda)
 
 
