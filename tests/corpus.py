@@ -10,6 +10,7 @@ from unreel.data.sample_videos import write_video
 from unreel.data.scan import scan_videos
 from unreel.models.frame_transformer import FrameTransformerConfig
 from unreel.models.resnet2d import ResNetConfig
+from unreel.models.s3d import S3DConfig
 from unreel.train.recipe import Recipe
 
 
@@ -44,6 +45,7 @@ def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
     method = recipe.method
     sizes = {"queue_length": 16, "hidden_dim": 8, "embedding_dim": 8}
     known = config_to_dict(method)
+    size_px = 32 if isinstance(method.backbone, S3DConfig) else 16  # S3D halves a side five times
     parts = {
         "frame_weights": Path("random"),
         "initial_weights": Path("random"),
@@ -54,7 +56,7 @@ def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
         recipe,
         method=dataclasses.replace(
             method,
-            augmentation=dataclasses.replace(method.augmentation, size_px=16),
+            augmentation=dataclasses.replace(method.augmentation, size_px=size_px),
             backbone=dataclasses.replace(method.backbone, width=0.125),
             **{name: size for name, size in sizes.items() if known.get(name)},
             **{name: part for name, part in parts.items() if name in known},

@@ -13,13 +13,13 @@ import torch
 from tests.corpus import shrink_recipe
 from tests.train.runs import build_recipe, load_weights
 from unreel.models.resnet2d import ResNetConfig
-from unreel.recipes import cacl, ccl, moco, vclr
+from unreel.recipes import cacl, ccl, moco, vclr, vclr_clips
 from unreel.seeding import derive_key
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
 STEPS = 3
-KINDS = ("queue", "in-batch", "cycle", "two architectures", "segments", "segments in-batch")
+KINDS = ("queue", "in-batch", "cycle", "two architectures", "segments", "segments in-batch", "clips")
 
 
 def recipe_of(name: str, catalog: Path) -> Recipe:
@@ -49,6 +49,13 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
             changes["queue_length"] = 0
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=72, width=96))
+    elif name == "clips":
+        recipe = shrink_recipe(vclr_clips.hacs_r3d_18(), catalog, steps=STEPS)
+        changes = {"clip_temperature": 0.2, "video_temperature": 0.2, "shuffle_bn_group": 64}
+        changes["augmentation"] = replace(recipe.method.augmentation, size_px=32)
+        changes["clips"] = replace(recipe.method.clips, num_frames=8)
+        method = replace(recipe.method, **changes)
+        recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
     elif name == "in-batch":
         recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
     else:
