@@ -3,7 +3,7 @@
 Task: a clip of 16 frames, 2 apart, from a random place of a random file, scaled to 128x171 RGB, the file
 opened anew each time, one thread. Files: 320x240, 25 frames per second, 250 frames, libx264 medium crf 23
 with 3 B-frames, of moving test pictures, a fractal and cellular automata; once with the default distance of
-key frames (250), once with 12.
+key frames (250), once with 12. At the end: six frames of a video of ten minutes (decode_segments.py).
 
 Backends take turns in short rounds, so that a busy machine hurts all alike; the main figure is clips per
 second of CPU time. Peers come with `pip install unreel[bench]`; those that do not load are listed with their
@@ -24,6 +24,7 @@ from typing import Any
 import av
 import numpy as np
 from decode_backends import FLOOR, OURS, SOURCES, build_backends, build_unreel, draw_clip, write_files
+from decode_segments import report_segments
 from machine import describe_machine
 
 from unreel.data.frame_index import FrameIndex
@@ -31,6 +32,8 @@ from unreel.data.packets import VideoFile
 
 GROUPS = (250, 12)
 """Distances of key frames."""
+FIRST_CLIP = draw_clip(np.random.default_rng(0))
+"""What a backend must read before it is measured."""
 
 
 @dataclass
@@ -54,7 +57,7 @@ class Task:
 
 def measure(task: Task, barrier: Any = None) -> dict[str, Score]:  # noqa: ANN401 (a barrier of any context)
     """Let the backends take turns; all get the same clips."""
-    backends, _ = build_backends(task.files)
+    backends, _ = build_backends(task.files, FIRST_CLIP)
     paths = list(task.files)
     scores = {name: Score() for name in backends}
     for round_number in range(task.rounds):
@@ -125,7 +128,7 @@ def count_decoded_frames(files: dict[Path, FrameIndex], num_clips: int = 60) -> 
 
 def check_agreement(files: dict[Path, FrameIndex]) -> dict[str, float]:
     """Return each peer's mean difference from unreel's pictures, in levels of 255: other resampling."""
-    backends, _ = build_backends(files)
+    backends, _ = build_backends(files, FIRST_CLIP)
     rng = np.random.default_rng(1)
     clips = [(path, draw_clip(rng)) for path in files]
     ours = [backends[OURS](path, frames_T).astype(float) for path, frames_T in clips]
@@ -157,7 +160,7 @@ def report_group(folder: Path, group: int, *, quick: bool) -> str:
     """Measure one kind of file; return its part of the report."""
     files = write_files(folder, group, 3 if quick else len(SOURCES))
     task = Task(files, rounds=3 if quick else 12, clips_per_round=4 if quick else 10, seed=0)
-    _, missing = build_backends(files)
+    _, missing = build_backends(files, FIRST_CLIP)
     one = measure(task)
     two = measure_in_processes(task, 2)
     decoded, from_key = count_decoded_frames(files)
@@ -186,6 +189,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         parts = [report_group(Path(folder), group, quick=arguments.quick) for group in GROUPS]
+        parts.append(report_segments(Path(folder), quick=arguments.quick))
     title = "# Decoding clips\n\n" + " ".join((__doc__ or "").split("\n\n")[1].split())
     machine = describe_machine("av", "torch", "torchcodec", "decord2", "opencv-python-headless", "numpy")
     report = "\n\n".join([title, f"{machine} FFmpeg {av.ffmpeg_version_info} in PyAV.", *parts])

@@ -26,6 +26,8 @@ SOURCES = (
 )
 OURS = "unreel"
 FLOOR = "unreel, decoding alone"
+_LONGEST_WAY = 32
+"""OpenCV walks to the next frame if it is nearer than this, and jumps if not."""
 
 Clip = Callable[[Path, NDArray[np.int64]], Any]
 """Reads the frames of one clip."""
@@ -105,22 +107,27 @@ def build_opencv() -> Clip:
 
     def read(path: Path, frames_T: NDArray[np.int64]) -> NDArray[np.uint8]:
         file = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        file.set(cv2.CAP_PROP_POS_FRAMES, int(frames_T[0]))
-        wanted = set(frames_T.tolist())
         pictures = []
-        for number in range(frames_T[0], frames_T[-1] + 1):
-            file.grab()
-            if number in wanted:
-                small = cv2.resize(file.retrieve()[1], (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
-                pictures.append(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
+        position = -_LONGEST_WAY
+        for number in frames_T.tolist():
+            if not 0 <= number - position < _LONGEST_WAY:
+                file.set(cv2.CAP_PROP_POS_FRAMES, number)
+                position = number
+            for _ in range(position, number + 1):
+                file.grab()
+            position = number + 1
+            small = cv2.resize(file.retrieve()[1], (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+            pictures.append(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
         file.release()
         return np.stack(pictures)
 
     return read
 
 
-def build_backends(files: dict[Path, FrameIndex]) -> tuple[dict[str, Clip], dict[str, str]]:
-    """Return the backends that load, and the errors of those that do not."""
+def build_backends(
+    files: dict[Path, FrameIndex], frames_T: NDArray[np.int64]
+) -> tuple[dict[str, Clip], dict[str, str]]:
+    """Return the backends that load and can read the frames of a file, and the errors of the others."""
     builders: dict[str, Callable[[], Clip]] = {
         OURS: lambda: build_unreel(files),
         FLOOR: lambda: build_floor(files),
@@ -133,7 +140,7 @@ def build_backends(files: dict[Path, FrameIndex]) -> tuple[dict[str, Clip], dict
     for name, build in builders.items():
         try:
             backends[name] = build()
-            backends[name](next(iter(files)), draw_clip(np.random.default_rng(0)))
+            backends[name](next(iter(files)), frames_T)
         except Exception as error:  # a peer may fail in any way; the report says how
             missing[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"
             backends.pop(name, None)
