@@ -17,7 +17,7 @@ class SpacedFrames(ClipSampling):
     none. A single frame is the middle one, ``F // 2`` counted from 0, as of a single segment in
     `SegmentFrames`. A video of fewer than N frames shows each of them, some more than once.
 
-    Reference: VCLR, section 4 and appendix; its linear SVM and its retrieval take 30 frames.
+    Reference: VCLR, section 4.3; its linear SVM and its retrieval take 30 frames.
     """
 
     count: int = 30

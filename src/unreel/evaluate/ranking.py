@@ -137,7 +137,7 @@ def find_neighbors(table: FeatureTable, top_k: int, level: Level, config: Rankin
     if top_k < 1:
         raise ValueError(f"k must be at least 1, got {top_k}")
     query_split, gallery_split = config.resolve_splits(table.split_names)
-    asked, num_without_target = _take_queries(table, query_split, level, config.by)
+    asked, num_without_target = take_with_target(table, query_split, level, config.by)
     gallery = _take_level(table, gallery_split, level)
     own_Q = _count_rows(asked.video_ids, gallery.video_ids)
     available_Q = len(gallery) - own_Q
@@ -167,16 +167,21 @@ def _take_level(table: FeatureTable, split: str, level: Level) -> FeatureTable:
     return table.average_per_video(split) if level == "video" else table.select(split)
 
 
-def _take_queries(table: FeatureTable, split: str, level: Level, by: Target) -> tuple[FeatureTable, int]:
-    """Return the queries that have a target and the number of those that have none.
+def take_with_target(
+    table: FeatureTable, split: str, level: Level, by: Target, *, kind: str = "queries"
+) -> tuple[FeatureTable, int]:
+    """Return the vectors of a split that have a target and the number of those that have none.
 
     Vectors may be as long as a small picture, so they are copied only where rows are left out.
+
+    Raises:
+        FeaturesError: the table has no such split, or none of its vectors, the ``kind``, has a target.
     """
     queries = _take_level(table, split, level)
     has_target = queries.column(by) != ""
     if not has_target.any():
         raise FeaturesError(
-            f"none of the {len(queries)} queries has a {by}; scan with labels and extract again, or choose "
+            f"none of the {len(queries)} {kind} has a {by}; scan with labels and extract again, or choose "
             "another target"
         )
     if has_target.all():
