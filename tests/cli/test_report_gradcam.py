@@ -144,7 +144,7 @@ def test_without_a_name_the_figure_is_called_gradcam(
     folder: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert report(folder, corpus, "--num-videos", "1", "--num-frames", "1") == 0
+    assert report(folder, corpus, "--num-videos", "1", "--frames", "1") == 0
     assert files_in(tmp_path) == ["gradcam.png"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from tests.features.tiny import PARTS_SPEC, SPEC
 from unreel.augment.views import center_crop
@@ -21,6 +22,7 @@ from unreel.evaluate.linear_classifier import LinearClassifier
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
 from unreel.features.input_spec import InputSpec
+from unreel.models.backbone import Backbone
 from unreel.models.r3d_plus1 import R3DPlus1Config
 from unreel.models.resnet2d import ResNetConfig
 from unreel.models.resnet3d import R3DConfig
@@ -141,6 +143,33 @@ def test_what_a_short_video_would_show_twice_is_shown_once(catalog: Catalog) -> 
     encoder = Encoder.untrained(EncoderConfig(R3DConfig(depth=10, width=0.0625), long))
     (video,) = look(encoder, catalog.take([0]), num_frames=32).videos
     assert video.frames_F.tolist() == list(range(20))
+
+
+class Eye(Backbone):
+    """Sees the mean color of squares of 6 x 6 pixels and of two frames."""
+
+    num_features = 3
+
+    def forward_map(self, clips_BCTHW: torch.Tensor) -> torch.Tensor:
+        """Return it."""
+        return F.avg_pool3d(clips_BCTHW, (2, 6, 6))
+
+
+def test_the_map_lies_where_the_picture_is(catalog: Catalog) -> None:
+    """In a network whose places are known, bright squares of the picture are the strong places of the map."""
+    spec = replace(CLIP_SPEC, decode_height=24, decode_width=32)
+    encoder = Encoder(Eye().eval(), EncoderConfig(R3DConfig(), spec))
+    (video,) = look(encoder, catalog.take([1]), num_frames=6).videos
+    # 6 frames in pairs, 24 rows and columns in sixes, colors.
+    blocks = video.pictures_FHWC.reshape(3, 2, 4, 6, 4, 6, 3).mean(axis=(1, 3, 5)) / 255
+    feature = blocks.mean(axis=(0, 1, 2))
+    expected_THW = (blocks @ feature) / (blocks @ feature).max()
+    # Middles of the pairs are at 0.5, 2.5 and 4.5: frame 1 lies a quarter of the way, and so on.
+    first, second, third = expected_THW
+    mixes = [(1, 0, 0), (0.75, 0.25, 0), (0.25, 0.75, 0), (0, 0.75, 0.25), (0, 0.25, 0.75), (0, 0, 1)]
+    for shares_HW, (a, b, c) in zip(video.shares_FHW, mixes, strict=True):
+        np.testing.assert_allclose(shares_HW, a * first + b * second + c * third, rtol=1e-4)
+    assert expected_THW.max() > 1.5 * expected_THW.min()
 
 
 def test_neither_the_batch_size_nor_the_neighbours_change_what_is_seen(catalog: Catalog) -> None:

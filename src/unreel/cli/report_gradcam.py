@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from unreel.cli.evaluate_output import print_json, warn_of_rejected
 from unreel.cli.output_files import check_outputs, write_outputs
@@ -48,7 +50,7 @@ class Arguments:
     """Videos to look at where none is named, spread evenly over the catalog."""
     seed: int | None = None
     """Choose them at random instead."""
-    num_frames: int = 6
+    num_frames: Annotated[int, tyro.conf.arg(aliases=["--frames"])] = 6
     """Frames to show per video; of a clip, at most all."""
     classifier: Path | None = None
     """Linear classifier that `unreel evaluate svm --classifier` wrote: explain the score of a class instead
