@@ -106,7 +106,7 @@ def test_the_variants_differ_in_normalisation_and_fresh_weights_alone() -> None:
     # PyTorch draws uniformly up to 1 / sqrt(fan_in): 8 channels of 3 positions give 0.2.
     assert torchvision.conv1.temporal.conv.weight.abs().max() > 0.1
     init_convs_kaiming(coclr)  # large enough to give features without statistics of any clip
-    clips = torch.randn(2, 3, 5, 24, 24)
+    clips = torch.randn(2, 3, 8, 24, 24)
     torchvision.load_state_dict(coclr.state_dict(), strict=True)
     features = coclr.eval()(clips)
     assert not torch.allclose(torchvision.eval()(clips), features, rtol=1e-3)
@@ -142,12 +142,12 @@ def test_features_are_the_average_of_the_last_map_and_not_negative() -> None:
 
 
 def test_the_smallest_clip_gives_one_position() -> None:
-    assert S3D(width=0.125).eval().forward_map(torch.randn(1, 3, 5, 17, 17)).shape[2:] == (1, 1, 1)
+    assert S3D(width=0.125).eval().forward_map(torch.randn(1, 3, 8, 17, 17)).shape[2:] == (1, 1, 1)
 
 
-@pytest.mark.parametrize("size", [(4, 17, 17), (5, 16, 17), (5, 17, 16)])
-def test_a_clip_that_pooling_would_swallow_is_refused(size: tuple[int, int, int]) -> None:
-    wanted = rf"at least 5 frames and 17x17 pixels, got {size[0]} frames of {size[1]}x{size[2]}"
+@pytest.mark.parametrize("size", [(7, 17, 17), (8, 16, 17), (8, 17, 16)])
+def test_a_clip_that_is_too_small_is_refused(size: tuple[int, int, int]) -> None:
+    wanted = rf"at least 8 frames and 17x17 pixels, got {size[0]} frames of {size[1]}x{size[2]}"
     with pytest.raises(ValueError, match=wanted):
         S3D(width=0.125).forward_map(torch.randn(1, 3, *size))
 

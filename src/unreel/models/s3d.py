@@ -15,7 +15,9 @@ from unreel.models.width import scale_channels
 Variant = Literal["coclr", "torchvision"]
 Widths = tuple[int, int, int, int, int, int]
 
-_MIN_FRAMES, _MIN_PIXELS = 5, 17
+# Pooling alone would take 5 frames, but with fewer than 8 the gradient of conv1 over time, channels last, is
+# written outside its memory by torch 2.13 on the CPU.
+_MIN_FRAMES, _MIN_PIXELS = 8, 17
 # Channels of each block in the order of its convolutions: branch 0; 1, reduced and out; 2, the same; 3.
 _STAGE3: tuple[Widths, ...] = ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64))
 _STAGE4: tuple[Widths, ...] = (
@@ -106,7 +108,7 @@ class S3D(Backbone):
         The first halvings round up, the last (of time and of space) rounds down.
 
         Raises:
-            ValueError: a clip has fewer than 5 frames or a side below 17 pixels, so pooling leaves nothing.
+            ValueError: a clip has fewer than 8 frames or a side below 17 pixels.
         """
         num_frames, height, width = clips_BCTHW.shape[2:]
         if num_frames < _MIN_FRAMES or min(height, width) < _MIN_PIXELS:
