@@ -1,0 +1,152 @@
+"""Run many trainings and their measurements, several at a time; what is finished is not done again.
+
+Every run has a folder; a training that was interrupted goes on, and a result that lies there is read.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from unreel.cli.terminal import print_table
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features to be measured.
+
+    Attributes:
+        title: row of the table.
+        encoder: folder of an encoder.
+        baseline: "none" for the encoder itself, else what `unreel extract --baseline` knows.
+        clips_per_video: vectors that a video's is the mean of.
+    """
+
+    title: str
+    encoder: Path
+    baseline: str = "none"
+    clips_per_video: int = 30
+
+    @property
+    def name(self) -> str:
+        return self.title.lower().replace("+", "and").replace(",", "").replace(" ", "_").replace("-", "")
+
+
+def call(folder: Path, *words: object) -> None:
+    """Run `unreel` in a process of its own; what it prints goes to a log in the folder.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of what it printed.
+    """
+    argv = [str(word) for word in words]
+    folder.mkdir(parents=True, exist_ok=True)
+    line = f"unreel {shlex.join(argv)}"
+    print(f"$ {line}", flush=True)
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    done = subprocess.run(
+        [sys.executable, "-m", "unreel", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | threads,
+        check=False,
+    )
+    with (folder / "log.txt").open("a") as log:
+        log.write(f"$ {line}\n{done.stdout}\n")
+    if done.returncode:
+        raise RuntimeError(f"{line} failed with {done.returncode}:\n{done.stdout[-2000:]}")
+
+
+def make_samples(folder: Path, seed: int) -> Path:
+    """Make the sample videos of a seed and return their catalog."""
+    catalog = folder / "catalog.parquet"
+    if not catalog.exists():
+        call(folder, "sample-data", folder / "samples", "--seed", seed)
+        call(folder, "scan", folder / "samples" / "videos.csv", "--out", catalog)
+    return catalog
+
+
+def train(run: Path, recipe: str, catalog: Path, seed: int, flags: Sequence[object]) -> Path:
+    """Train, or go on with it, and return the folder of the encoder."""
+    if not is_finished(run):
+        if (run / "recipe.json").exists():
+            call(run.parent, "pretrain", "--resume", run)
+        else:
+            words = ("--run", run, "--data.catalog", catalog, "--train.seed", seed)
+            call(run.parent, "pretrain", recipe, *words, *flags)
+    return run / "encoder"
+
+
+def is_finished(run: Path) -> bool:
+    """Tell whether a run has come to its last step."""
+    description = run / "encoder" / "encoder.json"
+    if not description.exists():
+        return False
+    made = json.loads(description.read_text())["provenance"]
+    return bool(made["step"] == made["num_steps"])
+
+
+def measure(folder: Path, features: Features, catalog: Path, targets: dict[str, str]) -> dict[str, float]:
+    """Extract features and return recall@1 and the accuracy of a linear SVM in percent, by target.
+
+    Args:
+        folder: where tables and results lie.
+        features: what is measured.
+        catalog: of the videos.
+        targets: column of the catalog by the word that the results are called after.
+    """
+    table = folder / f"{features.name}.parquet"
+    if not table.exists():
+        words = ("--encoder", features.encoder, "--catalog", catalog, "--out", table)
+        options = ("--baseline", features.baseline, "--clips-per-video", features.clips_per_video)
+        call(folder, "extract", *words, *options)
+    results = {}
+    for target, column in targets.items():
+        recall = _evaluate(folder, table, "retrieval", column)
+        results[f"{target} R@1"] = 100 * recall["levels"]["video"]["recall"]["1"]
+        results[f"{target} SVM"] = 100 * _evaluate(folder, table, "svm", column)["accuracy"]
+    return results
+
+
+def _evaluate(folder: Path, table: Path, protocol: str, column: str) -> Any:  # noqa: ANN401 (JSON)
+    out = folder / f"{table.stem}.{protocol}.{column}.json"
+    if not out.exists():
+        call(folder, "evaluate", protocol, "--features", table, "--by", column, "--out", out)
+    return json.loads(out.read_text())
+
+
+def run_all(jobs: Iterable[Callable[[], None]], *, at_once: int) -> None:
+    """Run jobs, ``at_once`` of them at a time; the first failure ends all."""
+    with ThreadPoolExecutor(at_once) as pool:
+        pending = [pool.submit(job) for job in jobs]
+        try:
+            for each in pending:
+                each.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def print_results(title: str, results: dict[str, list[dict[str, float]]]) -> None:
+    """Print mean, standard deviation over seeds and each seed, a row of features and a column of measures."""
+    columns = list(next(iter(results.values()))[0])
+    rows = []
+    for name, by_seed in results.items():
+        cells: list[object] = [name]
+        for column in columns:
+            values = [values[column] for values in by_seed if column in values]
+            spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+            cells.append(f"{mean(values):.1f}{spread} ({' / '.join(f'{value:.1f}' for value in values)})")
+        rows.append(cells)
+    print_table(f"\n{title}", ["features", *columns], rows)
+    print("\n| features | " + " | ".join(columns) + " |")
+    print("|---|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
