@@ -91,3 +91,15 @@ def test_dropout_is_a_share(dropout_prob: float) -> None:
 def test_the_published_numbers_are_accepted() -> None:
     check_prediction(8, 3, 0.1)
     check_prediction(2, 1, 0.0)
+
+
+def test_maps_of_half_precision_are_averaged_in_full() -> None:
+    """256 and 258 average to 257, which bfloat16 does not have."""
+    task = build(1, 1)
+    seen: list[torch.Tensor] = []
+    task.predictor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    maps = torch.tensor([256.0, 258.0] * 4).view(2, 2, 1, 2, 1, 1).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        task(maps)
+    assert seen[0].dtype == torch.float32
+    assert seen[0].flatten().tolist() == [257.0, 257.0]

@@ -90,3 +90,17 @@ def test_the_rows_of_the_table_are_settings(corpus: Path, tmp_path: Path) -> Non
     summary = pretrain(replace(recipe, method=row), tmp_path / "run", recipe_name="x")
     assert {"dense", "video"} <= set(summary.metrics)
     assert "order" not in summary.metrics
+
+
+def test_the_first_row_of_the_table_is_dpc_itself_to_the_bit(corpus: Path, tmp_path: Path) -> None:
+    """Weights, frames, views and losses are those of the baseline's recipe."""
+    recipe = shrink_recipe(vclr_dpc.ucf101(), corpus)
+    method = method_of(recipe)
+    clips = replace(method.clips, num_segments=0)
+    alone = replace(recipe, method=replace(method, video_weight=0.0, order_weight=0.0, clips=clips))
+    pretrain(alone, tmp_path / "row", recipe_name="vclr_dpc.ucf101")
+    pretrain(shrink_recipe(dpc.ucf101(), corpus), tmp_path / "dpc", recipe_name="dpc.ucf101")
+    row, baseline = load_weights(tmp_path / "row"), load_weights(tmp_path / "dpc")
+    assert {name.replace("online.backbone.", "_backbone.") for name in row} == set(baseline)
+    for name, value in row.items():
+        assert torch.equal(value, baseline[name.replace("online.backbone.", "_backbone.")]), name

@@ -34,7 +34,7 @@ class DensePrediction(nn.Module):
             maps_BNDTHW: last map of the backbone for every block in order of time. It is averaged over its
                 own time axis first; targets are these averages, before any ReLU.
         """
-        blocks_BNDHW = maps_BNDTHW.mean(dim=3)
+        blocks_BNDHW = maps_BNDTHW.float().mean(dim=3)
         num_seen = blocks_BNDHW.shape[1] - self.num_predicted
         predicted_BPDHW = self.predictor(blocks_BNDHW[:, :num_seen], self.num_predicted)
         targets_BPLD = _list_positions(blocks_BNDHW[:, num_seen:])

@@ -40,7 +40,7 @@ class ConvGRU(nn.Module):
         update_BDHW = torch.sigmoid(self.update(both))
         kept_BDHW = torch.sigmoid(self.reset(both)) * state_BDHW
         candidate_BDHW = torch.tanh(self.candidate(torch.cat([input_BDHW, kept_BDHW], dim=1)))
-        new_BDHW: Tensor = self.dropout(torch.lerp(state_BDHW.to(update_BDHW), candidate_BDHW, update_BDHW))
+        new_BDHW: Tensor = self.dropout(torch.lerp(state_BDHW, candidate_BDHW, update_BDHW))
         return new_BDHW
 
 
@@ -69,15 +69,16 @@ class FuturePredictor(nn.Module):
         _init_orthogonal(self.next_map)
 
     def forward(self, seen_BNDHW: Tensor, num_predicted: int) -> Tensor:
-        """Return the predicted maps, shape (B, P, D, H, W)."""
-        state_BDHW = None
-        for map_BDHW in seen_BNDHW.unbind(1):
-            state_BDHW = self.gru(F.relu(map_BDHW), state_BDHW)
-        predicted = [self.next_map(state_BDHW)]
-        while len(predicted) < num_predicted:
-            state_BDHW = self.gru(F.relu(predicted[-1]), state_BDHW)
-            predicted.append(self.next_map(state_BDHW))
-        return torch.stack(predicted, dim=1)
+        """Return the predicted maps, float32 (decision E5), shape (B, P, D, H, W)."""
+        with torch.autocast(seen_BNDHW.device.type, enabled=False):
+            state_BDHW = None
+            for map_BDHW in seen_BNDHW.float().unbind(1):
+                state_BDHW = self.gru(F.relu(map_BDHW), state_BDHW)
+            predicted = [self.next_map(state_BDHW)]
+            while len(predicted) < num_predicted:
+                state_BDHW = self.gru(F.relu(predicted[-1]), state_BDHW)
+                predicted.append(self.next_map(state_BDHW))
+            return torch.stack(predicted, dim=1)
 
 
 def _init_orthogonal(network: nn.Module) -> None:
