@@ -7,6 +7,8 @@ import pytest
 from unreel.data.block_clips import BlockClips, BlocksAndSegmentClips
 from unreel.data.clips import ClipSampling, FramePerPart, GridFrames, RandomClips, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
+from unreel.data.frame_pairs import RandomFramePairs
+from unreel.data.pace_clips import PaceClips
 from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentFrames, SegmentPairs
 from unreel.data.spaced_frames import SpacedFrames
@@ -45,18 +47,18 @@ def test_uniform_clips_are_kept() -> None:
         ClipPairAndSegments(3, 8, 2),
         BlockClips(4, 8, 2),
         BlocksAndSegmentClips(4, 3, 8, 2),
+        PaceClips(2, 8, (2, 4)),
     ],
     ids=str,
 )
-def test_clips_of_segments_and_blocks_become_uniform_clips_of_testing(clips: ClipSampling) -> None:
+def test_clips_of_other_rules_become_uniform_clips_of_testing(clips: ClipSampling) -> None:
     spec = InputSpec.from_training(clips, FrameSize(128, 171), 112)
     assert spec.build_sampling(5) == UniformClips(5, 8, 2, "shrink_stride")
 
 
-@pytest.mark.parametrize("clips", [SegmentFrames(3), WholeVideo(2)])
-def test_a_rule_without_clips_of_fixed_length_is_refused(clips: SegmentFrames | WholeVideo) -> None:
-    with pytest.raises(ValueError, match=type(clips).__name__):
-        InputSpec.from_training(clips, FrameSize(64), 56)
+def test_a_rule_without_clips_of_fixed_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="clips of a certain length, got WholeVideo"):
+        InputSpec.from_training(WholeVideo(2), FrameSize(64), 56)
 
 
 @pytest.mark.parametrize("name", ["num_frames", "frame_stride", "crop_px"])
@@ -82,7 +84,16 @@ def test_no_clip_at_all_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "clips", [GridFrames(count=1, every=10), SegmentPairs(3), OppositeHalves(2), SpacedFrames(30)], ids=str
+    "clips",
+    [
+        GridFrames(count=1, every=10),
+        SegmentFrames(3),
+        SegmentPairs(3),
+        OppositeHalves(2),
+        RandomFramePairs(4),
+        SpacedFrames(30),
+    ],
+    ids=str,
 )
 def test_single_frames_become_frames_spread_over_the_whole_video(clips: ClipSampling) -> None:
     spec = InputSpec.from_training(clips, FrameSize(256, 0), 224)

@@ -62,6 +62,11 @@ class PaceClips(ClipSampling):
             )
 
     @property
+    def frame_stride(self) -> int:
+        """The slowest pace, most often the natural one; clips are tested at it."""
+        return self.paces[0]
+
+    @property
     def num_clips(self) -> int:
         """Number of clips of every plan."""
         return self.count

@@ -4,19 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from unreel.data.block_clips import BlockClips, BlocksAndSegmentClips
-from unreel.data.clips import (
-    ClipSampling,
-    FramePerPart,
-    GridFrames,
-    RandomClips,
-    ShortVideo,
-    UniformClips,
-)
+from unreel.data.clips import ClipSampling, FramePerPart, ShortVideo, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
-from unreel.data.pace_clips import PaceClips
-from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
-from unreel.data.segments import OppositeHalves, SegmentPairs
 from unreel.data.spaced_frames import SpacedFrames
 
 
@@ -71,18 +60,22 @@ class InputSpec:
         """Describe what a network saw in training.
 
         Args:
-            clips: the rule by which training chose frames. Its number of clips plays no role, nor does what
-                random clips do in a short video: test clips shrink their stride there (decision A18).
+            clips: the rule by which training chose frames, with ``num_frames`` and ``frame_stride`` where it
+                chooses clips of several. Its number of clips plays no role, nor does what random clips do in
+                a short video: test clips shrink their stride there (decision A18).
             frame_size: size to which frames were decoded.
             crop_px: side of the crop that the network saw.
             mean: subtracted from every color.
             std: divides every color.
 
         Raises:
-            ValueError: the rule is of a kind that encoders do not know.
+            ValueError: the rule takes clips of any length.
         """
+        if isinstance(clips, WholeVideo):
+            raise ValueError("an encoder takes clips of a certain length, got WholeVideo; take RandomClips")
         spec = cls(
             num_frames=getattr(clips, "num_frames", 1),
+            frame_stride=getattr(clips, "frame_stride", 1),
             decode_height=frame_size.height,
             decode_width=frame_size.width,
             crop_px=crop_px,
@@ -91,22 +84,9 @@ class InputSpec:
         )
         if isinstance(clips, FramePerPart):
             return dataclasses.replace(spec, sampling="frame_per_part", span_frames=clips.span_frames)
-        if isinstance(
-            clips, (RandomClips, SegmentClips, ClipPairAndSegments, BlockClips, BlocksAndSegmentClips)
-        ):
-            return dataclasses.replace(spec, frame_stride=clips.frame_stride)
-        if isinstance(clips, PaceClips):
-            return dataclasses.replace(spec, frame_stride=clips.paces[0])  # the slowest, most often natural
-        if isinstance(clips, (GridFrames, SegmentPairs, OppositeHalves, SpacedFrames)):
-            return dataclasses.replace(spec, frame_stride=1)
         if isinstance(clips, UniformClips):
-            return dataclasses.replace(spec, frame_stride=clips.frame_stride, short_video=clips.short_video)
-        raise ValueError(
-            "an encoder takes clips of RandomClips, UniformClips, FramePerPart, SegmentClips, "
-            "ClipPairAndSegments, PaceClips, BlockClips or BlocksAndSegmentClips, or frames of GridFrames, "
-            "SegmentPairs, OppositeHalves or SpacedFrames, "
-            f"got {type(clips).__name__}"
-        )
+            return dataclasses.replace(spec, short_video=clips.short_video)
+        return spec
 
     @property
     def frame_size(self) -> FrameSize:
