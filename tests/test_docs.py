@@ -28,7 +28,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
 ]
 FIRST_PAGE = ROOT / "docs" / "quickstart.md"
-PROTOCOLS = ("retrieval", "knn", "cycle", "similarity", "degree")
+PROTOCOLS = ("retrieval", "knn", "svm", "cycle", "similarity", "degree")
 
 # ```language name, and above it perhaps a comment such as <!-- the test adds: pretrain --train.steps 2 -->
 BLOCK = re.compile(

@@ -1,10 +1,14 @@
-"""Measure how good a representation is, without training anything."""
+"""Measure how good a representation is, without training the network any further."""
 
 from unreel.cli.subcommands import CommandGroup
 
 PROTOCOLS = {
     "retrieval": ("evaluate_retrieval", "recall@k: does a query find its class among its k nearest?"),
     "knn": ("evaluate_knn", "k-NN accuracy: do the k nearest vote for the right class?"),
+    "svm": (
+        "evaluate_svm",
+        "linear SVM: can the class of a video be read from its vector by weighted sums?",
+    ),
     "cycle": (
         "evaluate_cycle",
         "CCL's tasks: do frames find their clip, clips their frames, both their class?",

@@ -15,7 +15,7 @@ COMMANDS = {
     "recipes": ("recipes", "list the recipes, or show one with every number"),
     "pretrain": ("pretrain", "learn a representation from unlabelled video"),
     "extract": ("extract", "turn videos into vectors with a trained encoder"),
-    "evaluate": ("evaluate", "measure what was learned: retrieval, k-NN, the tasks of CCL and of CACL"),
+    "evaluate": ("evaluate", "measure what was learned: retrieval, k-NN, SVM, the tasks of CCL and of CACL"),
     "report": ("report", "draw figures of what a run has learned"),
     "search": ("search", "find the videos most like a given one"),
 }
