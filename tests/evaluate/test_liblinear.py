@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -163,3 +165,8 @@ def test_every_class_is_told_with_its_note() -> None:
 def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(SVMConfig(), **change)
+
+
+def test_scikit_learn_is_imported_when_it_is_needed_and_not_before() -> None:
+    script = "import sys, unreel.cli.evaluate_svm; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
