@@ -111,7 +111,7 @@ def measure(folder: Path, features: Features, catalog: Path, targets: dict[str, 
     for target, column in targets.items():
         recall = _evaluate(folder, table, "retrieval", column)
         results[f"{target} R@1"] = 100 * recall["levels"]["video"]["recall"]["1"]
-        results[f"{target} SVM"] = 100 * _evaluate(folder, table, "svm", column)["accuracy"]
+        results[f"{target} SVM"] = 100 * _evaluate(folder, table, "svm", column)["levels"]["video"]["top1"]
     return results
 
 
