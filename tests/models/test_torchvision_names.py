@@ -6,6 +6,7 @@ import torch
 from tests.models.network_checks import build_on_meta
 from unreel.models.backbone import Backbone
 from unreel.models.c3d import C3DConfig
+from unreel.models.mvit import MViTConfig
 from unreel.models.r2d3d import R2D3DConfig
 from unreel.models.r3d_50 import R3D50Config
 from unreel.models.r3d_plus1 import R3DPlus1, R3DPlus1Config
@@ -135,6 +136,31 @@ def s3d() -> Shapes:
     return shapes
 
 
+def layer(name: str, *shape: int) -> Shapes:
+    return [(f"{name}.weight", shape), (f"{name}.bias", shape[:1])]
+
+
+def mvit_v1_b() -> Shapes:
+    shapes = layer("conv_proj", 96, 3, 3, 7, 7)
+    places = {"class_token": (96,), "spatial_pos": (3136, 96), "temporal_pos": (8, 96), "class_pos": (96,)}
+    shapes += [(f"pos_encoding.{name}", shape) for name, shape in places.items()]
+    # Channels that come in and go out, and whether queries are pooled.
+    blocks = [(96, 192, False), (192, 192, True), (192, 384, False), (384, 384, True)]
+    blocks += 9 * [(384, 384, False)] + [(384, 768, False), (768, 768, True), (768, 768, False)]
+    for number, (before, after, is_pooled) in enumerate(blocks):
+        name = f"blocks.{number}"
+        shapes += layer(f"{name}.norm1", before) + layer(f"{name}.norm2", before)
+        shapes += layer(f"{name}.attn.qkv", 3 * before, before)
+        shapes += layer(f"{name}.attn.project.0", before, before)
+        for letter in "qkv" if is_pooled else "kv":
+            shapes += conv(f"{name}.attn.pool_{letter}.pool", 96, 1, 3, 3, 3)
+            shapes += layer(f"{name}.attn.pool_{letter}.norm_act.0", 96)
+        shapes += layer(f"{name}.mlp.0", 4 * before, before) + layer(f"{name}.mlp.3", after, 4 * before)
+        if before != after:
+            shapes += layer(f"{name}.project", after, before)
+    return shapes + layer("norm", 768)
+
+
 NETWORKS: dict[str, tuple[BackboneConfig, Shapes, int, int]] = {
     # configuration, names and shapes, number of entries, numbers in all of them (weights and statistics)
     "resnet18": (ResNetConfig(depth=18), resnet18(), 120, 11_186_132),
@@ -142,6 +168,8 @@ NETWORKS: dict[str, tuple[BackboneConfig, Shapes, int, int]] = {
     "r3d_18": (R3DConfig(depth=18), r3d_18(), 120, 33_175_892),
     "r2plus1d_18": (R2Plus1DConfig(depth=18, factorization="torchvision"), r2plus1d_18(), 222, 31_325_512),
     "s3d": (S3DConfig(), s3d(), 462, 7_931_341),
+    # 36 610 672 with its 400-way head, and no statistics.
+    "mvit_v1_b": (MViTConfig(temporal_kernel=3), mvit_v1_b(), 311, 36_610_672 - (768 * 400 + 400)),
 }
 
 
@@ -184,6 +212,9 @@ def test_the_numbers_of_values_are_weights_plus_statistics() -> None:
         ("r2plus1d_18", "stem.4.num_batches_tracked"),
         ("s3d", "features.0.0.0.weight"),
         ("s3d", "features.15.branch1.1.1.1.running_mean"),
+        ("mvit_v1_b", "pos_encoding.class_token"),
+        ("mvit_v1_b", "blocks.14.attn.pool_q.norm_act.0.bias"),
+        ("mvit_v1_b", "blocks.13.project.weight"),
     ],
 )
 def test_well_known_names_are_among_them(name: str, key: str) -> None:
@@ -205,6 +236,8 @@ def randomized(backbone: Backbone) -> Backbone:
         R3DConfig(depth=34, width=0.125),
         R2Plus1DConfig(factorization="torchvision", width=0.125),
         S3DConfig(width=0.125),
+        MViTConfig(temporal_kernel=3, width=0.125),
+        MViTConfig(pooling="average", width=0.125, depths=(1, 1, 1, 1), num_frames=4, size_px=32),
     ],
     ids=str,
 )
@@ -213,7 +246,7 @@ def test_there_and_back_is_the_same_network(config: BackboneConfig) -> None:
     target.load_state_dict(from_torchvision(target, to_torchvision(source)), strict=True)
     for name, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], value), name
-    clips = torch.randn(1, 3, 5, 32, 32)
+    clips = torch.randn(1, 3, 8, 32, 32)
     assert torch.equal(source.eval()(clips), target.eval()(clips))
 
 
@@ -227,6 +260,14 @@ def test_what_has_no_counterpart_keeps_its_name() -> None:
     backbone = ResNet2D(depth=18, width=0.125)
     state = {"fc.weight": torch.zeros(1), "layer1.0.bn1.bias": torch.ones(8)}
     assert list(from_torchvision(backbone, state)) == ["fc.weight", "res2.0.norm1.bias"]
+
+
+def test_only_the_first_layer_of_an_mvit_with_cubes_of_two_frames_differs_from_torchvisions() -> None:
+    state = to_torchvision(build_on_meta(MViTConfig()))
+    differing = [item for item in mvit_v1_b() if state[item[0]].shape != item[1]]
+    assert differing == [("conv_proj.weight", (96, 3, 3, 7, 7))]
+    assert state["conv_proj.weight"].shape == (96, 3, 2, 7, 7)
+    assert len(state) == 311
 
 
 def test_a_2d_resnet_18_fills_r3d_plus1_up_to_res5() -> None:

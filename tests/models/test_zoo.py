@@ -14,6 +14,7 @@ from unreel.config import config_from_dict, config_to_dict
 from unreel.models.backbone import Backbone
 from unreel.models.c3d import C3DConfig
 from unreel.models.initialization import init_convs_kaiming
+from unreel.models.mvit import MViTConfig
 from unreel.models.r2d3d import R2D3DConfig
 from unreel.models.r3d_50 import R3D50Config
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
@@ -93,7 +94,7 @@ def test_an_unknown_architecture_in_json_is_refused() -> None:
 
 def test_architectures_are_told_apart_by_one_word() -> None:
     words = [config().architecture for config in BackboneConfig.__args__]
-    assert len(set(words)) == len(words) == 8
+    assert len(set(words)) == len(words) == 9
 
 
 @pytest.mark.parametrize("config", BackboneConfig.__args__)
@@ -119,7 +120,10 @@ def test_names_lead_to_configurations() -> None:
     assert find_backbone("s3d_torchvision") == S3DConfig(variant="torchvision")
     assert find_backbone("r3d_50") == R3D50Config()
     assert find_backbone("r2d3d_18") == R2D3DConfig()
-    assert all(config.width == 1.0 for config in BACKBONES.values())
+    assert find_backbone("mvit_b") == MViTConfig()
+    assert find_backbone("mvit_b_k3") == MViTConfig(temporal_kernel=3)
+    assert find_backbone("mvit_b_average") == MViTConfig(pooling="average")
+    assert [name for name, config in BACKBONES.items() if config.width != 1.0] == ["mvit_small"]
 
 
 def test_an_unknown_name_is_refused_with_close_ones_and_all() -> None:

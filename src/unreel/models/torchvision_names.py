@@ -8,8 +8,9 @@ A block of ours and its counterpart::
     res2.0.norm1.weight           layer1.0.conv1.1.weight
     res2.0.conv1.temporal.weight  layer1.0.conv1.0.3.weight      r2plus1d_18
     mixed3.0.branch0.conv.weight  features.5.branch0.0.weight    s3d
+    blocks.0.attention.out.bias   blocks.0.attn.project.0.bias   mvit_v1_b
 
-Classifiers (``fc``, ``classifier``) have no counterpart here.
+Classifiers (``fc``, ``classifier``, ``head``) have no counterpart here.
 """
 
 import re
@@ -18,6 +19,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from unreel.models.backbone import Backbone
+from unreel.models.mvit import MViT
 from unreel.models.r3d_plus1 import R3DPlus1
 from unreel.models.resnet2d import ResNet2D
 from unreel.models.resnet3d import ResNet3D
@@ -70,13 +72,26 @@ _RULES_S3D: Rules = (
     (r"\.conv\.", ".0."),
     (r"\.norm\.", ".1."),
 )
+_RULES_MVIT: Rules = (
+    (r"^stem\.", "conv_proj."),
+    (r"^positions\.class_position", "pos_encoding.class_pos"),
+    (r"^positions\.(spatial|temporal)", r"pos_encoding.\1_pos"),
+    (r"^positions\.", "pos_encoding."),
+    (r"\.attention\.out\.", ".attn.project.0."),
+    (r"\.attention\.", ".attn."),
+    (r"\.pool_(\w)\w+\.conv\.", r".pool_\1.pool."),
+    (r"\.pool_(\w)\w+\.norm\.", r".pool_\1.norm_act.0."),
+    # Between the two layers of the perceptron it counts an activation and a dropout, we the activation.
+    (r"\.mlp\.2\.", ".mlp.3."),
+)
 
 
 def map_to_torchvision(backbone: Backbone) -> dict[str, str]:
     """Return torchvision's name of every weight and buffer that has one, by our name, in order.
 
     Empty for networks that torchvision does not have, R(2+1)D as CACL factorises it among them. Of R3D-18+1,
-    all up to res5 has the name it would have in a 2D ResNet-18, and conv6 has none (decision L16).
+    all up to res5 has the name it would have in a 2D ResNet-18, and conv6 has none (decision L16). The shapes
+    of torchvision's MViT are those of ``temporal_kernel=3``; with 2, all but the first layer agree.
     """
     prefix, rules = _find_rules(backbone)
     keys = [key for key in backbone.state_dict() if rules and key.startswith(prefix)]
@@ -90,6 +105,8 @@ def _find_rules(backbone: Backbone) -> tuple[str, Rules]:
         return "", _RULES_2D
     if isinstance(backbone, ResNet3D):
         return "", {"none": _RULES_3D, "torchvision": _RULES_FACTORIZED, "cacl": ()}[backbone.factorization]
+    if isinstance(backbone, MViT):
+        return "", _RULES_MVIT
     return "", _RULES_S3D if isinstance(backbone, S3D) else ()
 
 
@@ -115,7 +132,7 @@ def to_torchvision(backbone: Backbone) -> dict[str, Tensor]:
         remedy = (
             "convert its `frames` alone"
             if names
-            else "ResNet, R3D, R(2+1)D-torchvision and S3D can be converted"
+            else "ResNet, R3D, R(2+1)D-torchvision, S3D and MViT can be converted"
         )
         raise ValueError(
             f"torchvision has no counterpart of {type(backbone).__name__}'s {without[0]} "
@@ -138,6 +155,6 @@ def from_torchvision(backbone: Backbone, state: Mapping[str, Tensor]) -> dict[st
     if not own_names:
         raise ValueError(
             f"torchvision has no counterpart of this {type(backbone).__name__}; "
-            "ResNet, R3D, R3D-18+1, R(2+1)D-torchvision and S3D can be converted"
+            "ResNet, R3D, R3D-18+1, R(2+1)D-torchvision, S3D and MViT can be converted"
         )
     return {own_names.get(key, key): value for key, value in state.items()}
