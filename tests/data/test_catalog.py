@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tests.data.scan_samples import make_catalog
-from unreel.data.catalog import Catalog, Segment
+from unreel.data.catalog import Catalog, CatalogMotion, Segment
 from unreel.data.catalog_table import identify_video, write_table
 from unreel.errors import CatalogError
 
@@ -157,4 +157,37 @@ def test_large_catalogs_load_without_an_object_per_row(tmp_path: Path) -> None:
     make_catalog([f"{number:05d}.mp4" for number in range(5000)], tmp_path).save(tmp_path / "c.parquet")
     loaded = Catalog.load(tmp_path / "c.parquet")
     assert loaded.video(4999).path.name == "04999.mp4"
-    assert set(vars(loaded)) == {"_table", "_root"}
+    assert set(vars(loaded)) == {"_table", "_root", "path", "motion"}
+    assert loaded.path == tmp_path / "c.parquet"
+    assert loaded.motion is None
+
+
+def test_motion_follows_its_videos(tmp_path: Path) -> None:
+    catalog = make_catalog(["a.mp4", "b.mp4", "c.mp4"], tmp_path, split=["x", "y", "x"])
+    assert catalog.video(0).motion is None
+    values = pa.array([[1.0, 2.0], None, [3.0]], pa.list_(pa.float32()))
+    moving = catalog.with_motion(CatalogMotion(values, 2.0, "settings"))
+    for part, expected in (
+        (moving, [[1, 2], None, [3]]),
+        (moving.take([2, 1]), [[3], None]),
+        (moving.select("x"), [[1, 2], [3]]),
+        (moving.select("x").take([1]), [[3]]),
+        (moving.select(""), [[1, 2], None, [3]]),
+    ):
+        motions = [video.motion for video in part]
+        assert [None if motion is None else motion.tolist() for motion in motions] == expected
+        assert all(motion is None or motion.dtype == np.float32 for motion in motions)
+        assert {video.motion_window_sec for video in part} == {2.0}
+    assert moving.hash == catalog.hash
+    assert catalog.motion is None
+    assert moving.with_motion(None).motion is None
+
+
+def test_a_catalog_knows_its_file_and_so_do_its_parts(tmp_path: Path) -> None:
+    made = make_catalog(["a.mp4", "b.mp4"], tmp_path, split=["x", "y"])
+    assert made.path is None
+    made.save(tmp_path / "c.parquet")
+    loaded = Catalog.load(tmp_path / "c.parquet")
+    assert [part.path for part in (loaded, loaded.take([1]), loaded.select("y"))] == [
+        tmp_path / "c.parquet"
+    ] * 3

@@ -1,7 +1,7 @@
 """The table of all videos that a command may use."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,8 @@ class Video:
         group: what must not be torn apart by a split, such as a film, "" when unknown.
         segments: labelled stretches, if any.
         index: what is needed to seek to a frame.
+        motion: how much every window of it moves; None when that is not known or plays no role.
+        motion_window_sec: length of a window.
     """
 
     id: str
@@ -68,6 +70,23 @@ class Video:
     group: str
     segments: tuple[Segment, ...]
     index: FrameIndex
+    motion: NDArray[np.float32] | None = None
+    motion_window_sec: float = 1.0
+
+
+@dataclass(frozen=True)
+class CatalogMotion:
+    """What a catalog knows of its videos' motion.
+
+    Attributes:
+        values: list<float32>, a row per video of the catalog; null where it could not be measured.
+        window_sec: length of the windows.
+        settings_hash: changes with how it was measured.
+    """
+
+    values: pa.ListArray
+    window_sec: float
+    settings_hash: str
 
 
 class Catalog:
@@ -79,16 +98,22 @@ class Catalog:
     Args:
         table: with the columns of `CATALOG_SCHEMA`.
         root: folder that relative paths start from.
+        path: file that the catalog was loaded from, if any; tables that belong to it lie beside it.
+        motion: of the videos, if it plays a role.
 
     Raises:
         CatalogError: columns are missing or have another type.
     """
 
-    def __init__(self, table: pa.Table, root: Path) -> None:
+    def __init__(
+        self, table: pa.Table, root: Path, *, path: Path | None = None, motion: CatalogMotion | None = None
+    ) -> None:
         if not table.schema.equals(CATALOG_SCHEMA):
             raise CatalogError(f"a catalog has the columns {CATALOG_SCHEMA.names}, got {table.schema.names}")
         self._table = table
         self._root = root.absolute()
+        self.path = path
+        self.motion = motion
 
     @classmethod
     def load(cls, path: Path, *, root: Path | None = None) -> "Catalog":
@@ -109,7 +134,7 @@ class Catalog:
             raise CatalogError(
                 f"root {root} is not a folder; give the folder that now holds {written_root}'s files"
             )
-        return cls(table, written_root if root is None else Path(root))
+        return cls(table, written_root if root is None else Path(root), path=path)
 
     def save(self, path: Path) -> None:
         """Write the catalog in one step; a reader sees the old file or the new one."""
@@ -186,7 +211,12 @@ class Catalog:
         """
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of a catalog of {len(self)} videos")
-        return _build_video(self._table.slice(row, 1).to_pylist()[0], self._root)
+        video = _build_video(self._table.slice(row, 1).to_pylist()[0], self._root)
+        if self.motion is None:
+            return video
+        values = self.motion.values[row].values
+        motion = None if values is None else np.asarray(values.to_numpy(), dtype=np.float32)
+        return replace(video, motion=motion, motion_window_sec=self.motion.window_sec)
 
     def __iter__(self) -> Iterator[Video]:
         """Yield the videos one at a time."""
@@ -203,7 +233,7 @@ class Catalog:
         wrong = indices[(indices < 0) | (indices >= len(self))]
         if len(wrong):
             raise IndexError(f"row {wrong[0]} of a catalog of {len(self)} videos")
-        return Catalog(self._table.take(pa.array(indices)), self._root)
+        return self._pick(indices)
 
     def select(self, split: str) -> "Catalog":
         """Return the videos of one split; "" selects all.
@@ -213,8 +243,8 @@ class Catalog:
         """
         if not split:
             return self
-        chosen = self._table.filter(pc.equal(self._table["split"], split))
-        if not chosen.num_rows:
+        chosen = np.flatnonzero(pc.equal(self._table["split"], split).to_numpy())
+        if not len(chosen):
             known = self.split_names
             raise CatalogError(
                 f"the catalog has no split {split!r}; "
@@ -224,7 +254,17 @@ class Catalog:
                     else "it has none: scan a list with a split column"
                 )
             )
-        return Catalog(chosen, self._root)
+        return self._pick(chosen)
+
+    def with_motion(self, motion: CatalogMotion | None) -> "Catalog":
+        """Return the same videos with what is known of their motion."""
+        assert motion is None or len(motion.values) == len(self)
+        return Catalog(self._table, self._root, path=self.path, motion=motion)
+
+    def _pick(self, rows: NDArray[np.int64]) -> "Catalog":
+        picked = pa.array(rows)
+        motion = self.motion and replace(self.motion, values=self.motion.values.take(picked))
+        return Catalog(self._table.take(picked), self._root, path=self.path, motion=motion)
 
     def _column(self, name: str) -> list[str]:
         values: list[str] = self._table[name].to_pylist()

@@ -44,6 +44,9 @@ class ClipReader:
         decoder: how they are read.
         seed: of the run.
         cache: decoded frames, if they are in memory.
+
+    Raises:
+        ValueError: the clips are chosen by motion, of which the catalog knows nothing.
     """
 
     def __init__(
@@ -55,6 +58,11 @@ class ClipReader:
         seed: int,
         cache: FrameCache | None = None,
     ) -> None:
+        if clips.needs_motion and catalog.motion is None:
+            raise ValueError(
+                f"{type(clips).__name__} chooses clips by motion, of which this catalog knows nothing; "
+                "attach it with unreel.data.motion_table.attach_motion"
+            )
         self._catalog = catalog
         self._clips = clips
         self._decoder = decoder
@@ -64,7 +72,7 @@ class ClipReader:
     def read(self, row: int, epoch: int) -> ReadVideo | Rejection:
         """Read the video of a row as the pass ``epoch`` over the catalog sees it, or say why it cannot be."""
         video = self._catalog.video(row)
-        plan = self._clips.sample(video.frames, build_generator(self._seed, "clips", epoch, video.id))
+        plan = self._clips.sample_video(video, build_generator(self._seed, "clips", epoch, video.id))
         try:
             if self._cache is not None:
                 frames_NTHWC = self._cache.decode(video.path, plan.frames_NT)

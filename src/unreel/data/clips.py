@@ -7,10 +7,13 @@ what is done instead, and ``data.min_frames`` keeps short videos out of a traini
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from unreel.data.catalog import Video
 
 # N clips, T frames
 
@@ -46,6 +49,15 @@ class ClipSampling(ABC):
     @abstractmethod
     def num_clips(self) -> int:
         """Number of clips of every plan."""
+
+    @property
+    def needs_motion(self) -> bool:
+        """Whether videos must have been measured by `unreel motion`."""
+        return False
+
+    def sample_video(self, video: "Video", generator: np.random.Generator) -> ClipPlan:
+        """Choose the frames of one video; most rules look at nothing but its length, as `sample` does."""
+        return self.sample(video.frames, generator)
 
     @abstractmethod
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:

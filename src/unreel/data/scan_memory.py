@@ -228,6 +228,15 @@ def check_outputs(out: Path, rejected: Path) -> None:
         raise CatalogError(
             f"{out}: exists and is not a catalog, so it is not overwritten; choose another --out"
         )
+    check_rejected(rejected)
+
+
+def check_rejected(rejected: Path) -> None:
+    """Refuse to overwrite what is no table of rejected files.
+
+    Raises:
+        CatalogError: the file exists and is something else.
+    """
     if not rejected.exists():
         return
     with rejected.open(encoding="utf-8", errors="replace") as file:

@@ -73,7 +73,7 @@ def run_jobs(work: str, jobs: Sequence[Job], *, num_workers: int, time_limit_sec
     try:
         for driver in drivers:
             driver.start()
-        for _ in jobs:
+        for _ in range(len(jobs)):  # jobs may be made only when they are asked for
             yield _next_answer(answers, drivers)
     finally:
         for driver in drivers:
