@@ -1,5 +1,7 @@
 import dataclasses
+import multiprocessing
 import shutil
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,14 @@ def test_workers_do_not_change_what_is_seen(train: Catalog) -> None:
     alone = [batches[number] for number in range(6)]
     workers = build_loader(batches, first=0, last=6, num_workers=2, is_pinned=False)
     assert all(is_same(a, b) for a, b in zip(alone, workers, strict=True))
+
+
+def test_workers_may_start_in_any_way_the_system_has(train: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux forks them up to Python 3.13; macOS, Windows and later Pythons hand everything over by value."""
+    batches = build_batches(train)
+    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", get_context("spawn"))
+    (batch,) = build_loader(batches, first=1, last=2, num_workers=1, is_pinned=False)
+    assert is_same(batch, read(batches, 1))
 
 
 def test_a_loader_that_starts_later_goes_on_with_the_same_batches(train: Catalog) -> None:

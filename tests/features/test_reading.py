@@ -1,5 +1,7 @@
+import multiprocessing
 import shutil
 from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,18 @@ def test_vectors_do_not_depend_on_the_number_of_workers(catalog: Catalog, encode
     workers = ReadConfig(clips_per_video=2, batch_size=8, num_workers=2)
     together = vectors(list(embed_videos(encoder, catalog, range(12), ["average"], workers)))
     np.testing.assert_array_equal(alone, together)
+
+
+def test_workers_may_start_in_any_way_the_system_has(
+    catalog: Catalog, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are not forked, reader and decoder travel to them."""
+    alone = vectors(list(embed_videos(encoder, catalog, range(4), ["average"], READ)))
+    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", get_context("spawn"))
+    workers = ReadConfig(clips_per_video=2, batch_size=8, num_workers=1)
+    np.testing.assert_array_equal(
+        alone, vectors(list(embed_videos(encoder, catalog, range(4), ["average"], workers)))
+    )
 
 
 def test_whole_passes_give_the_same_bits_wherever_one_starts(catalog: Catalog, encoder: Encoder) -> None:

@@ -62,6 +62,10 @@ class RgbConverter:
         self._scaler = VideoReformatter()
         self._packer = VideoReformatter()
 
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Travel to a worker process as a new converter: it keeps nothing that matters between frames."""
+        return type(self), ()
+
     def convert(self, frame: VideoFrame, height: int, width: int) -> NDArray[np.uint8]:
         """Return a view of the frame as RGB, (height, width, 3)."""
         if (frame.height, frame.width) != (height, width):
