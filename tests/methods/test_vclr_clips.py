@@ -415,14 +415,16 @@ def test_videos_are_told_apart_by_a_tiny_network() -> None:
 
 @pytest.mark.gpu
 def test_a_step_on_a_gpu_agrees_with_the_cpu() -> None:
-    """The same weights and videos; in half precision the losses agree to about two digits."""
+    """The same weights and videos in full precision; in half precision everything is finite."""
     expected = build()(views_of(build())).terms
     method = build().cuda()
     views = method.make_views(batch_of(method).to(torch.device("cuda")))
+    output = method(views)
+    for name in LOSSES:
+        assert output.terms[name].item() == pytest.approx(expected[name].item(), rel=0.02, abs=0.01)
     with torch.autocast("cuda", torch.bfloat16):
         output = method(views)
     output.loss.backward()
     method.after_step(0.5)
-    for name in LOSSES:
-        assert output.terms[name].item() == pytest.approx(expected[name].item(), rel=0.1, abs=0.05)
-    assert queue_of(method, "clip").position.item() == 4
+    assert all(torch.isfinite(value) for value in output.terms.values())
+    assert queue_of(method, "clip").position.item() == 8
