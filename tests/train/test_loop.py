@@ -13,7 +13,7 @@ import torch
 from tests.corpus import shrink_recipe
 from tests.train.runs import build_recipe, load_weights
 from unreel.models.resnet2d import ResNetConfig
-from unreel.recipes import cacl, ccl, dpc, moco, vclr, vclr_clips, vclr_dpc
+from unreel.recipes import cacl, ccl, dpc, moco, scvrl, vclr, vclr_clips, vclr_dpc
 from unreel.seeding import derive_key
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
@@ -29,7 +29,23 @@ KINDS = (
     "clips",
     "blocks",
     "blocks and segments",
+    "shuffles",
+    "shuffles in-batch",
 )
+
+
+def shuffles_of(name: str, catalog: Path) -> Recipe:
+    """Return a recipe of SCVRL; in the second one the keys of shuffles are made with running statistics."""
+    if name == "shuffles":
+        recipe = shrink_recipe(scvrl.kinetics400(), catalog, steps=STEPS)
+        changes = {"detection_weight": 0.5, "key_chunk": 5}
+        recipe = replace(recipe, train=replace(recipe.train, accumulate=2))
+    else:
+        recipe = shrink_recipe(scvrl.small(), catalog, steps=STEPS)
+        changes = {"shuffle_bn_group": 64, "visual_temperature": 0.2, "shuffled_temperature": 0.2}
+    changes["augmentation"] = replace(recipe.method.augmentation, size_px=32)
+    method = replace(recipe.method, **changes)
+    return replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
 
 
 def recipe_of(name: str, catalog: Path) -> Recipe:
@@ -76,6 +92,8 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
             changes |= {"temperature": 0.2, "shuffle_bn_group": 64}
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=72, width=96))
+    elif name.startswith("shuffles"):
+        recipe = shuffles_of(name, catalog)
     elif name == "in-batch":
         recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
     else:
