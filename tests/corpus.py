@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.data.motion_tables import write_motion
 from unreel.config import config_to_dict
 from unreel.data.sample_videos import write_video
 from unreel.data.scan import scan_videos
@@ -34,9 +35,13 @@ def write_corpus(folder: Path, *, num_videos: int = 12, num_frames: int = 20) ->
 
 
 def build_corpus(folder: Path, *, num_videos: int = 12, num_frames: int = 20) -> Path:
-    """Write a corpus, scan it and return the catalog; three quarters of the videos are for training."""
+    """Write a corpus, scan it and return the catalog; three quarters of the videos are for training.
+
+    Beside the catalog lies a table of motion, of random numbers, for recipes whose clips are chosen by it.
+    """
     table = write_corpus(folder, num_videos=num_videos, num_frames=num_frames)
     scan_videos([table], folder / "catalog.parquet", num_workers=1)
+    write_motion(folder / "catalog.parquet")
     return folder / "catalog.parquet"
 
 

@@ -8,15 +8,21 @@ import torch
 from safetensors.torch import save_file
 
 from tests.corpus import shrink_recipe
-from tests.train.runs import build_recipe, load_weights
+from tests.data.motion_tables import make_table, write_motion
+from tests.train.runs import build_recipe, is_same, load_weights
+from unreel.data.catalog import Catalog
+from unreel.data.motion_flow import MotionConfig
+from unreel.data.motion_table import name_table
+from unreel.data.targeted_clips import TargetedClips
 from unreel.distributed import Rank
-from unreel.errors import TrainingError, WeightsError
+from unreel.errors import CatalogError, TrainingError, WeightsError
 from unreel.methods.moco import MoCo
 from unreel.models.weight_matching import LoadReport
 from unreel.models.weights import load_backbone_weights
 from unreel.models.zoo import build_backbone
 from unreel.recipes import cacl, vclr
 from unreel.train.pretrain import pretrain
+from unreel.train.recipe import Recipe
 from unreel.train.setup import Job, choose_device, prepare_job
 
 ALONE = Rank()
@@ -27,6 +33,18 @@ def prepare(corpus: Path, run: Path, **train: object) -> Job:
         build_recipe(corpus, **train),
         run,
         recipe_name="moco.ucf101",
+        is_resumed=False,
+        rank=ALONE,
+        device=torch.device("cpu"),
+        progress=lambda done, total, note: None,
+    )
+
+
+def prepare_recipe(recipe: Recipe, run: Path) -> Job:
+    return prepare_job(
+        recipe,
+        run,
+        recipe_name="x",
         is_resumed=False,
         rank=ALONE,
         device=torch.device("cpu"),
@@ -220,3 +238,84 @@ def test_missing_weights_are_named_before_any_video_is_decoded(corpus: Path, tmp
         pretrain(recipe, tmp_path / "run", recipe_name="x", progress=lambda *state: decoded.append(state))
     assert decoded == []
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def any_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MoCo take clips of any rule."""
+    monkeypatch.setattr("unreel.methods.moco._check_clips", lambda clips, instance: None)
+
+
+def by_motion(corpus: Path, *, motion: Path = Path()) -> Recipe:
+    """V-MoCo on clips that are chosen by motion."""
+    recipe = build_recipe(corpus, steps=2)
+    clips = TargetedClips(recipe.method.clips.num_frames, 1)  # type: ignore[attr-defined]
+    return replace(
+        recipe, method=replace(recipe.method, clips=clips), data=replace(recipe.data, motion=motion)
+    )
+
+
+def copy_catalog(corpus: Path, folder: Path) -> Path:
+    """Save the catalog elsewhere, away from its table of motion."""
+    videos = Catalog.load(corpus)
+    videos.save(folder / "catalog.parquet")
+    return folder / "catalog.parquet"
+
+
+@pytest.mark.usefixtures("any_clips")
+def test_a_run_without_the_motion_it_needs_is_refused_before_any_video_is_decoded(
+    corpus: Path, tmp_path: Path
+) -> None:
+    recipe = by_motion(copy_catalog(corpus, tmp_path))
+    recipe = replace(recipe, data=replace(recipe.data, cache="ram"))
+    decoded = []
+    with pytest.raises(CatalogError, match=r"`unreel motion --catalog .*catalog.parquet`"):
+        pretrain(recipe, tmp_path / "run", recipe_name="x", progress=lambda *state: decoded.append(state))
+    assert decoded == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("any_clips")
+def test_motion_beside_the_catalog_or_elsewhere_chooses_the_clips_of_a_run(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = pretrain(by_motion(corpus), tmp_path / "beside", recipe_name="x")
+    catalog = copy_catalog(corpus, tmp_path)
+    name_table(corpus).rename(tmp_path / "elsewhere.parquet")
+    try:
+        monkeypatch.chdir(tmp_path)
+        named = pretrain(
+            by_motion(catalog, motion=Path("elsewhere.parquet")), tmp_path / "named", recipe_name="x"
+        )
+    finally:
+        (tmp_path / "elsewhere.parquet").rename(name_table(corpus))
+    settings = json.loads((named.run / "recipe.json").read_text())["settings"]
+    assert settings["data"]["motion"] == str(tmp_path / "elsewhere.parquet")
+    assert is_same(load_weights(beside.run), load_weights(named.run))
+    assert named.cautions == ()
+
+
+@pytest.mark.usefixtures("any_clips")
+def test_another_way_of_measuring_motion_is_another_run(corpus: Path, tmp_path: Path) -> None:
+    catalog = copy_catalog(corpus, tmp_path)
+    identities = []
+    for number, config in enumerate((MotionConfig(), MotionConfig(), MotionConfig(size=64))):
+        write_motion(catalog, config)
+        job = prepare_recipe(by_motion(catalog), tmp_path / str(number))
+        identities.append(job.identity)
+    assert identities[0] == identities[1] != identities[2]
+    plain = prepare_recipe(build_recipe(catalog), tmp_path / "plain").identity
+    assert plain == prepare_recipe(build_recipe(corpus), tmp_path / "again").identity
+
+
+@pytest.mark.usefixtures("any_clips")
+def test_videos_whose_motion_is_not_known_are_counted_and_recorded(corpus: Path, tmp_path: Path) -> None:
+    catalog = copy_catalog(corpus, tmp_path)
+    videos = Catalog.load(catalog)
+    paths = videos.table["path"].to_pylist()
+    motion = {path: None if number in (0, 1) else [1.0] for number, path in enumerate(paths)}
+    make_table(videos, motion).save(name_table(catalog))
+    summary = pretrain(by_motion(catalog), tmp_path / "run", recipe_name="x")
+    (caution,) = summary.cautions
+    assert caution.startswith("the motion of 2 of the 9 videos could not be measured")
+    assert read_parts(summary.run)[0]["cautions"] == [caution]

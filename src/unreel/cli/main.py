@@ -12,6 +12,7 @@ COMMANDS = {
     "doctor": ("doctor", "say what this machine has, what is missing and how to get it"),
     "sample-data": ("sample_data", "make a small labelled set of videos to try everything on"),
     "scan": ("scan", "list the videos of a folder in a catalog, and what cannot be used"),
+    "motion": ("motion", "measure where in the videos something moves, for methods that prefer that"),
     "recipes": ("recipes", "list the recipes, or show one with every number"),
     "pretrain": ("pretrain", "learn a representation from unlabelled video"),
     "extract": ("extract", "turn videos into vectors with a trained encoder"),

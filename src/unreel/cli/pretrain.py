@@ -124,6 +124,8 @@ def _parse_recipe(start: _Start) -> Recipe:
 
 
 def _report(summary: PretrainSummary, recipe: Recipe) -> None:
+    for caution in summary.cautions[len(recipe.method.cautions()) :]:  # those of the videos, found on the way
+        print_warning(caution)
     metrics = {
         name: f"{value:.4g}" for name, value in summary.metrics.items() if name not in ("step", "epoch")
     }

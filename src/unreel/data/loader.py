@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,9 @@ class DataConfig:
 
     catalog: Path = Path("catalog.parquet")
     """Catalog that `unreel scan` wrote."""
+    motion: Path = Path()
+    """Table that `unreel motion` wrote, for clips that are chosen by motion; by default the one beside the
+    catalog."""
     split: str = "auto"
     """Split to use; "auto" takes "train" where the catalog has it and everything otherwise; "" takes
     everything."""
@@ -58,6 +61,11 @@ class DataConfig:
     def frame_size(self) -> FrameSize:
         """Size to which frames are scaled."""
         return FrameSize(self.height, self.width)
+
+    def with_absolute_paths(self) -> "DataConfig":
+        """Return the settings with the paths in them absolute, as a run folder keeps them."""
+        motion = self.motion.absolute() if self.motion != Path() else self.motion
+        return replace(self, catalog=self.catalog.absolute(), motion=motion)
 
 
 def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:

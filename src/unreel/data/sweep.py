@@ -10,6 +10,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import ClipSampling
 from unreel.data.loader import DataConfig, build_decoder, build_loader
+from unreel.data.motion_table import attach_motion
 from unreel.errors import CatalogError
 from unreel.machine import count_cores
 
@@ -56,14 +57,15 @@ def sweep_batches(
     Args:
         catalog: the videos, all of them; the split is the caller's choice.
         clips: which frames of each.
-        config: size of the frames and limit of time; nothing else of it plays a role.
+        config: size of the frames, limit of time, table of motion; nothing else of it plays a role.
         seed: of the draws.
         batch_size: videos per batch.
         num_rounds: passes over the catalog, each with draws of its own.
         num_workers: processes that decode; -1 takes one per core, 0 decodes in this process.
 
     Raises:
-        CatalogError: the catalog is empty, or not one of its videos can be read.
+        CatalogError: the catalog is empty, or lacks the motion that the clips are chosen by, or not one of
+            its videos can be read.
         ValueError: a number is out of range.
     """
     for name, value, lowest in (
@@ -75,6 +77,7 @@ def sweep_batches(
             raise ValueError(f"{name} must be at least {lowest}, got {value}")
     if not len(catalog):
         raise CatalogError("the catalog holds no video; scan a folder that does")
+    catalog = attach_motion(catalog, clips, config.motion)
     reader = ClipReader(catalog, clips, build_decoder(config), seed=seed)
     batches = _SweepBatches(reader, num_videos=len(catalog), batch_size=batch_size)
     return _read(batches, num_rounds * batches.batches_per_round, num_workers)

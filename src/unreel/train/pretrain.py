@@ -81,7 +81,7 @@ def pretrain(
     recipe = replace(
         recipe,
         method=recipe.method.with_absolute_paths(),
-        data=replace(recipe.data, catalog=recipe.data.catalog.absolute()),
+        data=recipe.data.with_absolute_paths(),
     )
     rank = read_rank()
     if not rank.is_main:
@@ -121,7 +121,7 @@ def pretrain(
             name: f"{report.file}: {report.describe().splitlines()[0]}"
             for name, report in job.initial_weights.items()
         },
-        cautions=recipe.method.cautions(),
+        cautions=job.cautions,
         metrics=outcome.metrics,
         seconds=time.perf_counter() - started,
         stopped_by=outcome.stopped_by,

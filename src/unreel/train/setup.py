@@ -13,6 +13,7 @@ import torch
 from unreel.config import config_to_dict, hash_config
 from unreel.data.catalog import Catalog
 from unreel.data.loader import TrainingBatches, build_cache, count_workers, select_videos
+from unreel.data.motion_table import attach_motion, describe_unmeasured
 from unreel.distributed import Rank, gather_objects, wait_for_all
 from unreel.errors import TrainingError
 from unreel.methods.method import Method
@@ -41,6 +42,7 @@ class Job:
         first_step: optimiser steps done before.
         num_steps: optimiser steps at the end.
         initial_weights: what the method took from files before the first step; empty when resumed.
+        cautions: what a person should know of the settings and the videos, a sentence each.
     """
 
     run: Path
@@ -59,6 +61,7 @@ class Job:
     first_step: int
     num_steps: int
     initial_weights: Mapping[str, LoadReport]
+    cautions: tuple[str, ...]
 
 
 def choose_device(name: str, rank: Rank) -> torch.device:
@@ -100,11 +103,12 @@ def prepare_job(
     Raises:
         TrainingError: the folder holds another run or cannot be resumed.
         WeightsError: a file that training starts from cannot be read or does not fit.
-        CatalogError: the videos cannot be found.
+        CatalogError: the videos cannot be found, or their motion is not known.
         ValueError: the settings do not fit the videos or the machine.
     """
     config = recipe.train
     catalog, too_short = select_videos(recipe.data)
+    catalog = attach_motion(catalog, recipe.method.clips, recipe.data.motion)
     identity = _identity(recipe, catalog)
     if not is_resumed:
         _check_is_new(run, rank)
@@ -158,6 +162,7 @@ def prepare_job(
         first_step=first_step,
         num_steps=config.steps or config.epochs * batches.batches_per_epoch,
         initial_weights=initial_weights,
+        cautions=(*recipe.method.cautions(), *filter(None, [describe_unmeasured(catalog)])),
     )
     if rank.is_main:
         _record(job)
@@ -201,7 +206,7 @@ def _identity(recipe: Recipe, catalog: Catalog) -> str:
         recipe.train, device="", log_every_steps=1, checkpoint_every_steps=1, keep_checkpoints=1
     )
     settings = hash_config(dataclasses.replace(recipe, data=data, train=train_config), with_paths=False)
-    return f"{settings}-{catalog.hash}"
+    return f"{settings}-{catalog.hash}" + (f"-{catalog.motion.settings_hash}" if catalog.motion else "")
 
 
 def _check_is_new(run: Path, rank: Rank) -> None:
@@ -234,7 +239,7 @@ def _record(job: Job) -> None:
         "catalog": job.catalog.hash,
         "videos": len(job.catalog),
         "initial_weights": {name: _summarize(report) for name, report in job.initial_weights.items()},
-        "cautions": list(job.recipe.method.cautions()),
+        "cautions": list(job.cautions),
     }
     write_json(path, {"parts": [*parts, part]})
 
