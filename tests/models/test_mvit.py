@@ -10,6 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.models.network_checks import build_on_meta, count_parameters
+from unreel.models.memory_format import to_channels_last
 from unreel.models.mvit import MViT, MViTConfig, plan_blocks
 from unreel.models.mvit_blocks import HeadPooling, MultiscaleBlock
 from unreel.models.torchvision_names import to_torchvision
@@ -318,6 +319,30 @@ def test_autocast_gives_features_of_full_precision_type_near_those_of_full_preci
         frames, _ = network.forward_frames_and_video(clips)
     assert (cubes.dtype, features.dtype, frames.dtype) == (torch.bfloat16, torch.float32, torch.float32)
     assert nn.functional.cosine_similarity(features, network(clips)).min() > 0.999
+
+
+@pytest.mark.gpu
+def test_a_gpu_agrees_with_the_cpu_and_shuffles_cubes_to_the_bit() -> None:
+    network, clips, order = build(), torch.randn(2, 3, 8, 32, 32), [2, 0, 3, 1]
+    expected = network(clips)
+    expected.square().mul(torch.arange(128)).sum().backward()
+    on_gpu = to_channels_last(build().cuda())
+    clips = clips.cuda().to(memory_format=torch.channels_last_3d)
+    features = on_gpu(clips)
+    features.square().mul(torch.arange(128, device="cuda")).sum().backward()
+    torch.testing.assert_close(features.cpu(), expected, rtol=2e-2, atol=2e-3)
+    for name, parameter in on_gpu.named_parameters():
+        if name.endswith("pool_key.norm.bias"):
+            continue  # it shifts the logits of all keys alike, which softmax takes away again
+        gradient, wanted = parameter.grad, network.get_parameter(name).grad
+        assert gradient is not None
+        assert wanted is not None
+        assert nn.functional.cosine_similarity(gradient.cpu().flatten(), wanted.flatten(), dim=0) > 0.99, name
+    for is_half in (False, True):
+        with torch.autocast("cuda", torch.bfloat16, enabled=is_half), torch.no_grad():
+            cubes = on_gpu.embed_cubes(clips)
+            assert torch.equal(on_gpu.embed_cubes(shuffle_groups(clips, order)), cubes[:, order])
+            assert torch.equal(on_gpu(shuffle_groups(clips, order)), on_gpu.forward_tokens(cubes[:, order]))
 
 
 def test_a_small_network_learns_in_which_direction_a_light_moves() -> None:

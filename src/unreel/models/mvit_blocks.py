@@ -83,11 +83,13 @@ class HeadPooling(nn.Module):
         """Return the tokens of the smaller grid, and its size: height and width divided, rounded up."""
         batch, num_heads, num_tokens, size = heads_BKNS.shape
         class_BK1S, patches_BKNS = heads_BKNS.split([1, num_tokens - 1], dim=2)
-        maps_MSTHW = patches_BKNS.reshape(batch * num_heads, *grid, size).movedim(-1, 1)
-        if maps_MSTHW.is_cuda:
+        num_maps = batch * num_heads
+        if heads_BKNS.is_cuda:
             # Of depth-wise 3D convolutions, cuDNN's with channels innermost takes 1 to 4 times as long as
             # PyTorch's own with channels outermost. On CPUs it is the other way round.
-            maps_MSTHW = maps_MSTHW.contiguous()
+            maps_MSTHW = patches_BKNS.transpose(2, 3).contiguous().view(num_maps, size, *grid)
+        else:
+            maps_MSTHW = patches_BKNS.reshape(num_maps, *grid, size).movedim(-1, 1)
         maps_MSTHW = self._convolve(maps_MSTHW)
         num_frames, height, width = maps_MSTHW.shape[2:]
         patches_BKNS = maps_MSTHW.flatten(2).transpose(1, 2).unflatten(0, (batch, num_heads))
