@@ -20,6 +20,7 @@ from unreel.methods.moco import MoCo
 from unreel.models.weight_matching import LoadReport
 from unreel.models.weights import load_backbone_weights
 from unreel.models.zoo import build_backbone
+from unreel.progress import ignore_warning
 from unreel.recipes import cacl, vclr
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
@@ -37,6 +38,7 @@ def prepare(corpus: Path, run: Path, **train: object) -> Job:
         rank=ALONE,
         device=torch.device("cpu"),
         progress=lambda done, total, note: None,
+        warn=ignore_warning,
     )
 
 
@@ -49,6 +51,7 @@ def prepare_recipe(recipe: Recipe, run: Path) -> Job:
         rank=ALONE,
         device=torch.device("cpu"),
         progress=lambda done, total, note: None,
+        warn=ignore_warning,
     )
 
 
@@ -119,6 +122,7 @@ def test_on_a_gpu_weights_lie_in_channels_last(corpus: Path, tmp_path: Path) -> 
         rank=ALONE,
         device=device,
         progress=lambda done, total, note: None,
+        warn=ignore_warning,
     )
     assert job.is_bfloat16
 
@@ -195,6 +199,27 @@ def test_what_a_person_should_know_of_the_settings_is_recorded(corpus: Path, tmp
     assert "random weights" in unsaid.cautions[0]
 
 
+def test_what_a_file_does_not_give_is_said_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    """A file of the backbone alone, or with heads of another width."""
+    recipe = shrink_recipe(vclr.kinetics400(), corpus)
+    torch.manual_seed(5)
+    save_file(build_backbone(recipe.method.backbone).state_dict(), tmp_path / "start.safetensors")
+    recipe = replace(recipe, method=replace(recipe.method, initial_weights=tmp_path / "start.safetensors"))
+    told: list[tuple[str, bool]] = []
+    run = tmp_path / "run"
+
+    def warn(text: str) -> None:
+        told.append((text, any(run.glob("checkpoints/*"))))
+
+    summary = pretrain(recipe, run, recipe_name="x", warn=warn)
+    assert summary.cautions == (
+        f"{tmp_path / 'start.safetensors'} gives 0% of the method's heads; these start from random weights: "
+        "inter.0.weight, inter.0.bias, inter.2.weight and 13 more",
+    )
+    assert told == [(summary.cautions[0], False)]
+    assert read_parts(run)[0]["cautions"] == list(summary.cautions)
+
+
 def test_a_resumed_run_does_not_need_the_file_it_started_from(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +237,7 @@ def test_a_resumed_run_does_not_need_the_file_it_started_from(
         rank=ALONE,
         device=torch.device("cpu"),
         progress=lambda done, total, note: None,
+        warn=ignore_warning,
     )
     assert job.first_step == 2
     assert all(torch.equal(value, trained[name]) for name, value in job.method.state_dict().items())

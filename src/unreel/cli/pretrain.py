@@ -17,7 +17,6 @@ from unreel.cli.terminal import (
     print_warning,
 )
 from unreel.config import iterate_leaves
-from unreel.distributed import read_rank
 from unreel.models.zoo import BACKBONES, find_backbone
 from unreel.recipes.find import find_recipe, load_run_recipe
 from unreel.train.pretrain import PretrainSummary, pretrain
@@ -78,11 +77,15 @@ def main(argv: Sequence[str]) -> None:
     else:
         start = _read_start(argv)
         recipe_name, run, recipe = start.recipe_name, start.run, _parse_recipe(start)
-    if read_rank().is_main and not is_resumed:
-        for caution in recipe.method.cautions():
-            print_warning(caution)
     with ProgressBar("Training", unit="steps") as progress:
-        summary = pretrain(recipe, run, recipe_name=recipe_name, is_resumed=is_resumed, progress=progress)
+        summary = pretrain(
+            recipe,
+            run,
+            recipe_name=recipe_name,
+            is_resumed=is_resumed,
+            progress=progress,
+            warn=print_warning,
+        )
     if summary.is_main:
         _report(summary, recipe)
     if summary.stopped_by:
@@ -124,8 +127,6 @@ def _parse_recipe(start: _Start) -> Recipe:
 
 
 def _report(summary: PretrainSummary, recipe: Recipe) -> None:
-    for caution in summary.cautions[len(recipe.method.cautions()) :]:  # those of the videos, found on the way
-        print_warning(caution)
     metrics = {
         name: f"{value:.4g}" for name, value in summary.metrics.items() if name not in ("step", "epoch")
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from unreel.distributed import read_rank, start_process_group, stop_process_group
 from unreel.errors import TrainingError
-from unreel.progress import Progress, ignore_progress
+from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
 from unreel.train.loop import train
 from unreel.train.recipe import Recipe
 from unreel.train.setup import RECIPE_FILE, choose_device, prepare_job
@@ -59,6 +59,7 @@ def pretrain(
     recipe_name: str,
     is_resumed: bool = False,
     progress: Progress = ignore_progress,
+    warn: Warn = ignore_warning,
 ) -> PretrainSummary:
     """Train a recipe into a run folder, or go on where a run was cut off.
 
@@ -71,6 +72,7 @@ def pretrain(
         recipe_name: by which the recipe is found again.
         is_resumed: whether to continue from the newest checkpoint.
         progress: told after every report of the loop.
+        warn: told, before the first step of a new run, what a person should know of it.
 
     Raises:
         TrainingError: the folder holds another run, cannot be resumed, or the training fails.
@@ -97,6 +99,7 @@ def pretrain(
             rank=rank,
             device=device,
             progress=progress,
+            warn=warn,
         )
         outcome = train(job, progress)
     except RuntimeError as error:

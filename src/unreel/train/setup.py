@@ -20,7 +20,7 @@ from unreel.methods.method import Method
 from unreel.models.batch_norm import synchronize_batch_norm
 from unreel.models.memory_format import to_channels_last
 from unreel.models.weight_matching import LoadReport
-from unreel.progress import Progress
+from unreel.progress import Progress, Warn
 from unreel.runs import collect_provenance, write_json
 from unreel.seeding import derive_key
 from unreel.train.checkpoint import list_checkpoints, load_checkpoint
@@ -97,8 +97,11 @@ def prepare_job(
     rank: Rank,
     device: torch.device,
     progress: Progress,
+    warn: Warn,
 ) -> Job:
     """Find the videos, open the run folder, build the method and load the newest checkpoint, if there is one.
+
+    What a person should know is told at once, before videos are decoded into memory.
 
     Raises:
         TrainingError: the folder holds another run or cannot be resumed.
@@ -117,6 +120,13 @@ def prepare_job(
     method = _build_method(recipe, device)
     checkpoints = list_checkpoints(run / "checkpoints")
     initial_weights = {} if checkpoints else method.load_initial_weights()
+    cautions = (
+        *recipe.method.cautions(),
+        *filter(None, [describe_unmeasured(catalog)]),
+        *(_describe_gap(name, report) for name, report in initial_weights.items() if report.share_loaded < 1),
+    )
+    for caution in cautions if rank.is_main and not is_resumed else ():
+        warn(caution)
     batches = TrainingBatches(
         catalog,
         recipe.method.clips,
@@ -162,11 +172,21 @@ def prepare_job(
         first_step=first_step,
         num_steps=config.steps or config.epochs * batches.batches_per_epoch,
         initial_weights=initial_weights,
-        cautions=(*recipe.method.cautions(), *filter(None, [describe_unmeasured(catalog)])),
+        cautions=cautions,
     )
     if rank.is_main:
         _record(job)
     return job
+
+
+def _describe_gap(name: str, report: LoadReport) -> str:
+    """Say which weights a file did not give; they stay as they were drawn."""
+    kept = [*report.missing, *(str(item) for item in report.mismatched)]
+    shown = ", ".join(kept[:3]) + (f" and {len(kept) - 3} more" if len(kept) > 3 else "")
+    return (
+        f"{report.file} gives {report.share_loaded:.0%} of the method's {name}; these start from random "
+        f"weights: {shown}"
+    )
 
 
 def _build_method(recipe: Recipe, device: torch.device) -> Method:
