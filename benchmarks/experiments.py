@@ -4,17 +4,22 @@ Every run has a folder; a training that was interrupted goes on, and a result th
 """
 
 import json
+import multiprocessing
 import os
 import shlex
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import IO, Any
 
+import torch
+
+from unreel.cli.main import run
 from unreel.cli.terminal import print_table
 
 
@@ -40,28 +45,39 @@ class Features:
 
 
 def call(folder: Path, *words: object) -> None:
-    """Run `unreel` in a process of its own; what it prints goes to a log in the folder.
+    """Run `unreel`; what it prints goes to a log in the folder.
 
     Raises:
         RuntimeError: it failed; the message has the end of what it printed.
     """
-    argv = [str(word) for word in words]
+    line = f"unreel {shlex.join(map(str, words))}"
     folder.mkdir(parents=True, exist_ok=True)
-    line = f"unreel {shlex.join(argv)}"
-    print(f"$ {line}", flush=True)
-    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    done = subprocess.run(
-        [sys.executable, "-m", "unreel", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | threads,
-        check=False,
-    )
+    with tempfile.TemporaryFile() as output:
+        with _into(output):
+            code = run([str(word) for word in words])
+        output.seek(0)
+        text = output.read().decode(errors="replace")
     with (folder / "log.txt").open("a") as log:
-        log.write(f"$ {line}\n{done.stdout}\n")
-    if done.returncode:
-        raise RuntimeError(f"{line} failed with {done.returncode}:\n{done.stdout[-2000:]}")
+        log.write(f"$ {line}\n{text}\n")
+    print(f"{folder.name}: {line}", flush=True)
+    if code:
+        raise RuntimeError(f"{line} failed with {code}:\n{text[-2000:]}")
+
+
+@contextmanager
+def _into(output: IO[bytes]) -> Iterator[None]:
+    """Send what is printed to a file, by whatever layer it is printed."""
+    sys.stdout.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(output.fileno(), number)
+        yield
+    finally:
+        sys.stdout.flush()
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def make_samples(folder: Path, seed: int) -> Path:
@@ -122,16 +138,24 @@ def _evaluate(folder: Path, table: Path, protocol: str, column: str) -> Any:  # 
     return json.loads(out.read_text())
 
 
-def run_all(jobs: Iterable[Callable[[], None]], *, at_once: int) -> None:
-    """Run jobs, ``at_once`` of them at a time; the first failure ends all."""
-    with ThreadPoolExecutor(at_once) as pool:
-        pending = [pool.submit(job) for job in jobs]
+def run_all(job: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, at_once: int) -> list[Any]:
+    """Call a function with each tuple of arguments, ``at_once`` of them at a time in processes of their own.
+
+    Returns:
+        What the calls return, in order. The first failure ends all.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(at_once, mp_context=context, initializer=_take_one_core) as pool:
+        pending = [pool.submit(job, *arguments) for arguments in calls]
         try:
-            for each in pending:
-                each.result()
+            return [each.result() for each in pending]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _take_one_core() -> None:
+    torch.set_num_threads(1)
 
 
 def print_results(title: str, results: dict[str, list[dict[str, float]]]) -> None:

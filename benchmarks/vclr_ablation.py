@@ -8,7 +8,6 @@ often a linear SVM names them. A video is the mean of 30 frames.
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 from experiments import Features, make_samples, measure, print_results, run_all, train
@@ -44,20 +43,18 @@ BASELINES = {"raw pixels": "pixels", "untrained": "untrained"}
 TARGETS = {"motion": "label", "scene": "group"}
 
 
-def run_variant(
-    folder: Path, seed: int, title: str, flags: list[str], results: dict[tuple[str, int], dict[str, float]]
-) -> None:
+def run_variant(folder: Path, seed: int, title: str, flags: list[str]) -> dict[str, float]:
+    """Train and measure a row of the table."""
     recipe, chosen = VARIANTS[title]
     catalog, name = folder / "catalog.parquet", Features(title, Path()).name
     encoder = train(folder / name, recipe, catalog, seed, [*chosen, *flags])
-    results[title, seed] = measure(folder, Features(title, encoder), catalog, TARGETS)
+    return measure(folder, Features(title, encoder), catalog, TARGETS)
 
 
-def run_baselines(folder: Path, seed: int, results: dict[tuple[str, int], dict[str, float]]) -> None:
-    encoder = next(folder.glob("*/encoder"))
-    for title, baseline in BASELINES.items():
-        features = Features(title, encoder, baseline)
-        results[title, seed] = measure(folder, features, folder / "catalog.parquet", TARGETS)
+def measure_baseline(folder: Path, title: str) -> dict[str, float]:
+    """Measure pixels or fresh weights through the first encoder's input."""
+    encoder = min(folder.glob("*/encoder"))
+    return measure(folder, Features(title, encoder, BASELINES[title]), folder / "catalog.parquet", TARGETS)
 
 
 def main() -> None:
@@ -69,29 +66,17 @@ def main() -> None:
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further ones for pretrain")
     options = parser.parse_args()
     folders = {seed: options.out / f"seed{seed}" for seed in options.seeds}
-    results: dict[tuple[str, int], dict[str, float]] = {}
-    run_all(
-        [partial(make_samples, folder, seed) for seed, folder in folders.items()], at_once=options.at_once
-    )
-    run_all(
-        [
-            partial(run_variant, folder, seed, title, options.flags, results)
-            for seed, folder in folders.items()
-            for title in options.variants
-        ],
-        at_once=options.at_once,
-    )
-    run_all(
-        [partial(run_baselines, folder, seed, results) for seed, folder in folders.items()],
-        at_once=options.at_once,
-    )
-    print_results(
-        "Recall@1 and accuracy of a linear SVM in percent: mean ± deviation (per seed)",
-        {
-            title: [results[title, seed] for seed in options.seeds]
-            for title in (*BASELINES, *options.variants)
-        },
-    )
+    run_all(make_samples, [(folder, seed) for seed, folder in folders.items()], at_once=options.at_once)
+    rows = [(folder, seed, title) for title in options.variants for seed, folder in folders.items()]
+    found = run_all(run_variant, [(*row, options.flags) for row in rows], at_once=options.at_once)
+    baselines = [(folder, title) for title in BASELINES for folder in folders.values()]
+    known = run_all(measure_baseline, baselines, at_once=options.at_once)
+    results: dict[str, list[dict[str, float]]] = {}
+    for (_, title), values in zip(baselines, known, strict=True):
+        results.setdefault(title, []).append(values)
+    for (_, _, title), values in zip(rows, found, strict=True):
+        results.setdefault(title, []).append(values)
+    print_results("Recall@1 and accuracy of a linear SVM in percent: mean ± deviation (per seed)", results)
 
 
 if __name__ == "__main__":
