@@ -14,6 +14,8 @@ from unreel.evaluate.grad_cam_target import Target
 from unreel.evaluate.linear_classifier import LinearClassifier
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
+from unreel.features.input_spec import InputSpec
+from unreel.models.mvit import MViTConfig
 from unreel.models.resnet3d import R3DConfig
 
 CLASSES = ("jump", "run", "walk")
@@ -116,9 +118,18 @@ def test_a_classifier_of_vectors_of_another_length_is_refused(is_allowed: bool) 
 
 def test_frame_features_of_an_earlier_layer_are_refused() -> None:
     encoder = build_frame_encoder()
-    with pytest.raises(ValueError, match="pooling frame, which this network reads from an earlier layer"):
+    message = "pooling frame, which this network does not read from the map that is shown; .* pooling average"
+    with pytest.raises(ValueError, match=message):
         Target(fitting(encoder, pooling="frame")).check(encoder)
     Target(fitting(encoder)).check(encoder)
+
+
+def test_class_tokens_are_refused_as_they_are_not_on_the_map() -> None:
+    backbone = MViTConfig(width=0.125, depths=(1, 1, 1, 1), num_frames=4, size_px=32)
+    encoder = Encoder(backbone.build().eval(), EncoderConfig(backbone, InputSpec(num_frames=4, crop_px=32)))
+    with pytest.raises(ValueError, match=r"pooling average, .* not read from the map .* pooling frame"):
+        Target(fitting(encoder)).check(encoder)
+    Target(fitting(encoder, pooling="frame")).check(encoder)
 
 
 def test_a_pooling_that_nobody_knows_or_that_does_not_suit_is_refused() -> None:

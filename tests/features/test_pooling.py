@@ -7,6 +7,7 @@ from torch import Tensor
 from unreel.features.pooling import Pooling, check_poolings, max_pool_map, pool_features
 from unreel.models.backbone import Backbone
 from unreel.models.c3d import C3DConfig
+from unreel.models.mvit import MViTConfig
 from unreel.models.r3d_plus1 import R3DPlus1Config
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
 from unreel.models.zoo import BackboneConfig
@@ -104,10 +105,20 @@ def test_all_forms_come_from_one_pass_and_are_those_of_single_passes() -> None:
         assert torch.equal(rows, pool_features(backbone, clips, [pooling])[pooling])
 
 
-def test_a_network_with_frames_of_its_own_keeps_them_beside_the_map() -> None:
-    backbone = R3DPlus1Config(width=0.0625).build().eval()
-    clips = torch.rand(2, 3, 4, 32, 32)
+@pytest.mark.parametrize(
+    "config",
+    [
+        R3DPlus1Config(width=0.0625),
+        MViTConfig(width=0.125, depths=(1, 1, 1, 1), num_frames=4, size_px=32),
+        MViTConfig(width=0.125, depths=(1, 1, 1, 1), num_frames=4, size_px=32, pooling="average"),
+    ],
+    ids=["r3d_plus1", "mvit class token", "mvit average"],
+)
+def test_a_network_with_features_of_its_own_keeps_them_beside_the_map(config: BackboneConfig) -> None:
+    backbone = config.build().eval()
+    clips = torch.rand(2, 3, 4, 64, 64)
     together = pool_features(backbone, clips, ALL)
+    torch.testing.assert_close(together["average"][:, 0], backbone(clips))
     for pooling, rows in together.items():
         torch.testing.assert_close(rows, pool_features(backbone, clips, [pooling])[pooling])
     expected = max_pool_map(backbone.forward_map(clips))

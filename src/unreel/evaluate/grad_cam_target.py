@@ -14,7 +14,6 @@ from unreel.evaluate.linear_classifier import LinearClassifier
 from unreel.features.encoder import Encoder
 from unreel.features.extract import count_numbers
 from unreel.features.pooling import Pooling
-from unreel.models.backbone import Backbone
 
 # N clips of a video, D features, K classes, T time positions, H W positions
 
@@ -64,10 +63,13 @@ class Target:
                 "(--other-encoder) if you know that their features agree"
             )
         pooling = cast(Pooling, classifier.pooling)
-        if pooling == "frame" and _has_own_frames(encoder.backbone):
+        backbone = encoder.backbone
+        is_of_map = {"average": backbone.average_is_of_map, "frame": backbone.frames_are_of_map}
+        if not is_of_map.get(pooling, True):
+            others = " or ".join(name for name, is_shown in is_of_map.items() if is_shown)
             raise ValueError(
-                "the classifier takes features of pooling frame, which this network reads from an earlier "
-                "layer than the one that is shown; fit one to features of pooling average"
+                f"the classifier takes features of pooling {pooling}, which this network does not read from "
+                f"the map that is shown; fit one to features of pooling {others}"
             )
         length = count_numbers(encoder, pooling)
         if length != classifier.num_features:
@@ -96,7 +98,3 @@ class Target:
         return classifier.classes[number], partial(
             score_class, weights_D=weights_D, bias=bias, pooling=pooling
         )
-
-
-def _has_own_frames(backbone: Backbone) -> bool:
-    return type(backbone).forward_frames_and_video is not Backbone.forward_frames_and_video

@@ -63,7 +63,8 @@ class OneVsRest:
     def predict(self, features_XD: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the class with the highest score of every vector."""
         scores_XC = features_XD @ self.weights_CD.T + (0 if self.bias_C is None else self.bias_C)
-        return scores_XC.argmax(axis=1)
+        best_X: NDArray[np.int64] = scores_XC.argmax(axis=1)
+        return best_X
 
 
 def fit_one_vs_rest(

@@ -11,7 +11,8 @@ from unreel.models.backbone import Backbone
 # B batch, R rows per clip, C channels, T frames, H W pixels, D features
 
 Pooling = Literal["average", "frame", "conv5_max"]
-"""How a clip becomes vectors: "average" one per clip, over space and time; "frame" one per time position;
+"""How a clip becomes vectors: "average" one per clip, over space and time, or the class token of a network
+that has one; "frame" one per time position;
 "conv5_max" one per clip, the last map at half its height and width (CACL)."""
 
 
@@ -20,8 +21,8 @@ def pool_features(
 ) -> dict[Pooling, Tensor]:
     """Run the backbone once and return its features in every wanted form.
 
-    Only a network that has frame features of its own (R3D-18+1) is run twice when both "conv5_max" and
-    "frame" are wanted.
+    Only a network whose features are not averages of its last map, such as a class token or the frames of
+    R3D-18+1, is run twice when "conv5_max" is wanted beside them.
 
     Returns:
         One tensor of shape (B, R, D) per pooling: R is 1 for "average" and "conv5_max", the time positions
@@ -37,7 +38,8 @@ def pool_features(
         forms["conv5_max"] = max_pool_map(map_BDTHW)[:, None]
         forms["average"] = map_BDTHW.mean(dim=(2, 3, 4))[:, None]
         forms["frame"] = map_BDTHW.mean(dim=(3, 4)).transpose(1, 2)
-    if not forms or ("frame" in poolings and _has_own_frames(backbone)):
+    has_own = {"average": not backbone.average_is_of_map, "frame": not backbone.frames_are_of_map}
+    if not forms or any(has_own.get(pooling) for pooling in poolings):
         frames_BTD, video_BD = backbone.forward_frames_and_video(clips_BCTHW)
         forms |= {"average": video_BD[:, None], "frame": frames_BTD}
     return {pooling: forms[pooling] for pooling in poolings}
@@ -72,7 +74,3 @@ def check_poolings(poolings: Sequence[str]) -> None:
     for pooling in poolings:
         if pooling not in get_args(Pooling):
             raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {pooling!r}")
-
-
-def _has_own_frames(backbone: Backbone) -> bool:
-    return type(backbone).forward_frames_and_video is not Backbone.forward_frames_and_video

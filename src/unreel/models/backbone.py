@@ -16,6 +16,16 @@ class Backbone(nn.Module, ABC):
 
     num_features: int
 
+    @property
+    def average_is_of_map(self) -> bool:
+        """Whether the features of a clip are the average of its last map; a class token is not."""
+        return True
+
+    @property
+    def frames_are_of_map(self) -> bool:
+        """Whether the features of a time position are the average of its last map there."""
+        return True
+
     @abstractmethod
     def forward_map(self, clips_BCTHW: Tensor) -> Tensor:
         """Return the last feature map, shape (B, D, T', H', W')."""

@@ -133,6 +133,11 @@ class MViT(Backbone):
         class_BD, patches_BTPD, _ = self._run_clips(clips_BCTHW)
         return self._pool(class_BD, patches_BTPD)
 
+    @property
+    def average_is_of_map(self) -> bool:
+        """Not where the features are the class token."""
+        return self.pooling == "average"
+
     def forward_frames_and_video(self, clips_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return the last map averaged over each frame of tokens, and what `forward` returns.
 

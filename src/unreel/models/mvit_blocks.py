@@ -82,7 +82,7 @@ class HeadPooling(nn.Module):
     def forward(self, heads_BKNS: Tensor, grid: Grid) -> tuple[Tensor, Grid]:
         """Return the tokens of the smaller grid, and its size: height and width divided, rounded up."""
         batch, num_heads, num_tokens, size = heads_BKNS.shape
-        class_BK1S, patches_BKNS = heads_BKNS.split([1, num_tokens - 1], dim=2)
+        class_BK1S, patches_BKNS = torch.split(heads_BKNS, [1, num_tokens - 1], dim=2)
         num_maps = batch * num_heads
         if heads_BKNS.is_cuda:
             # Of depth-wise 3D convolutions, cuDNN's with channels innermost takes 1 to 4 times as long as
@@ -92,7 +92,7 @@ class HeadPooling(nn.Module):
             maps_MSTHW = patches_BKNS.reshape(num_maps, *grid, size).movedim(-1, 1)
         maps_MSTHW = self._convolve(maps_MSTHW)
         num_frames, height, width = maps_MSTHW.shape[2:]
-        patches_BKNS = maps_MSTHW.flatten(2).transpose(1, 2).unflatten(0, (batch, num_heads))
+        patches_BKNS = maps_MSTHW.flatten(2).transpose(1, 2).reshape(batch, num_heads, -1, size)
         pooled_BKNS: Tensor = self.norm(torch.cat([class_BK1S.to(patches_BKNS.dtype), patches_BKNS], dim=2))
         return pooled_BKNS, (num_frames, height, width)
 
@@ -180,7 +180,7 @@ def max_pool_tokens(tokens_BNC: Tensor, grid: Grid) -> Tensor:
     """Keep the largest of every 3x3 positions, two apart, frame by frame; the class token stays as it is."""
     num_frames, height, width = grid
     batch, num_tokens, channels = tokens_BNC.shape
-    class_B1C, patches_BNC = tokens_BNC.split([1, num_tokens - 1], dim=1)
+    class_B1C, patches_BNC = torch.split(tokens_BNC, [1, num_tokens - 1], dim=1)
     frames_FCHW = patches_BNC.reshape(batch * num_frames, height, width, channels).movedim(-1, 1)
     pooled_FCHW = F.max_pool2d(frames_FCHW, 3, stride=2, padding=1)
     patches_BNC = pooled_FCHW.movedim(1, -1).reshape(batch, -1, channels)

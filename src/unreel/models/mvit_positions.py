@@ -48,12 +48,13 @@ class TokenPositions(nn.Module):
 
     def resize(self, grid: Grid) -> Tensor:
         """Return the vector of every token of a grid but the class token, shape (T, P, C)."""
-        temporal_TC, spatial_PC = self.temporal, self.spatial
+        temporal_TC: Tensor = self.temporal
+        spatial_PC: Tensor = self.spatial
         if grid[0] != self.grid[0]:
             temporal_1CT = F.interpolate(temporal_TC.T[None], size=grid[0], mode="linear")
             temporal_TC = temporal_1CT[0].T
         if grid[1:] != self.grid[1:]:
-            spatial_1CHW = spatial_PC.T.unflatten(1, self.grid[1:])[None]
+            spatial_1CHW = spatial_PC.T.reshape(1, -1, *self.grid[1:])
             spatial_1CHW = F.interpolate(spatial_1CHW, size=grid[1:], mode="bilinear")
             spatial_PC = spatial_1CHW[0].flatten(1).T
         return temporal_TC[:, None] + spatial_PC

@@ -44,6 +44,11 @@ class R3DPlus1(Backbone):
         map_BDTHW: Tensor = self.conv6(self.frames.forward_map(clips_BCTHW))
         return map_BDTHW
 
+    @property
+    def frames_are_of_map(self) -> bool:
+        """Not here: they are of res5, and the last map is conv6's."""
+        return False
+
     def forward_frames_and_video(self, clips_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
         """Return the averages of res5 per frame and of conv6 per clip: shapes (B, T, D) and (B, D).
 
