@@ -224,6 +224,16 @@ def test_auto_takes_the_training_split_where_there_is_one(corpus: Path) -> None:
     assert (len(auto), len(everything), len(test)) == (9, 12, 3)
 
 
+def test_a_subset_has_so_many_videos_of_every_class(corpus: Path) -> None:
+    """The training split has three classes of three videos each."""
+    chosen, too_short = select_videos(DataConfig(catalog=corpus, videos_per_class=2))
+    assert sorted(chosen.labels) == ["speed0"] * 2 + ["speed1"] * 2 + ["speed2"] * 2
+    assert too_short == []
+    assert set(chosen.ids) < set(select_videos(DataConfig(catalog=corpus))[0].ids)
+    with pytest.raises(ValueError, match="videos per class must be at least 1, got -2"):
+        select_videos(DataConfig(catalog=corpus, videos_per_class=-2))
+
+
 def test_short_videos_are_left_out_with_the_reason(corpus: Path, tmp_path: Path) -> None:
     kept, too_short = select_videos(DataConfig(catalog=corpus, min_frames=20))
     assert (len(kept), too_short) == (9, [])
@@ -250,3 +260,13 @@ def test_reading_draws_nothing_from_the_global_generator(corpus: Path) -> None:
     before = torch.get_rng_state()
     next(iter(build_loader(batches, first=0, last=1, num_workers=0, is_pinned=False)))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_paths_become_absolute_and_one_that_is_not_given_stays_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absolute = DataConfig(Path("c.parquet")).with_absolute_paths()
+    assert (absolute.catalog, absolute.motion) == (tmp_path / "c.parquet", Path())
+    absolute = DataConfig(Path("c.parquet"), motion=Path("m.parquet")).with_absolute_paths()
+    assert absolute.motion == tmp_path / "m.parquet"

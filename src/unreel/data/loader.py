@@ -18,6 +18,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import ClipSampling
 from unreel.data.decode import ClipDecoder, FrameSize
+from unreel.data.subset import choose_per_class
 from unreel.errors import CatalogError
 from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
@@ -44,6 +45,8 @@ class DataConfig:
     """Height to which frames are scaled, in pixels; with width 0, the length of the short side."""
     width: int = 171
     """Width to which frames are scaled, in pixels; 0 keeps the aspect."""
+    videos_per_class: int = 0
+    """Train on so many videos of every class, always the same ones; 0 takes all."""
     min_frames: int = 1
     """Videos with fewer frames are left out."""
     num_workers: int = -1
@@ -75,7 +78,8 @@ def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
         The videos to use, and those that are too short, each with the reason.
 
     Raises:
-        CatalogError: the catalog is missing or damaged, has no such split, or nothing is left.
+        CatalogError: the catalog is missing or damaged, has no such split or no labels where videos are
+            chosen by class, or nothing is left.
     """
     catalog = Catalog.load(config.catalog)
     split = config.split
@@ -83,6 +87,8 @@ def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
         split = "train" if "train" in catalog.split_names else ""
     if split:
         catalog = catalog.select(split)
+    if config.videos_per_class:
+        catalog = catalog.take(choose_per_class(catalog, config.videos_per_class))
     frames = catalog.num_frames_array
     is_long = frames >= config.min_frames
     too_short = [
