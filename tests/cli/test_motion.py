@@ -15,7 +15,7 @@ from unreel.data.motion_flow import MotionConfig
 from unreel.data.motion_table import MotionTable, name_table
 
 Capture = pytest.CaptureFixture[str]
-FAST = "--backend frame_difference --size 24 --num-workers 1"
+FAST = "--backend frame_difference --size 32 --num-workers 1"
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_the_table_lies_beside_the_catalog_and_the_summary_says_what_comes_next(
     assert "12 of 12 videos" in captured.err
     table = MotionTable.load(folder / "catalog.motion.parquet")
     assert table.rows["id"].to_pylist() == Catalog.load(folder / "catalog.parquet").ids
-    assert table.config == MotionConfig("frame_difference", 24)
+    assert table.config == MotionConfig("frame_difference", 32)
     assert motion() == 0
     assert "12 = 0 measured + 12 unchanged + 0 rejected" in capsys.readouterr().out
 
@@ -75,7 +75,7 @@ def test_every_flag_reaches_the_measurement(
     assert (seen[0]["num_workers"], seen[0]["time_limit_sec"]) == (1, 11.0)
     assert seen[0]["config"] == {
         "backend": "frame_difference",
-        "size": 24,
+        "size": 32,
         "window_sec": 0.2,
         "pairs_per_sec": 5.0,
     }
@@ -89,14 +89,14 @@ def test_json_is_all_there_is_on_the_standard_output(folder: Path, capsys: Captu
     assert (values["videos"], values["measured"], values["rejected"]) == (12, 11, 1)
     assert values["out"] == "catalog.motion.parquet"
     assert values["rejected_path"] == "catalog.motion.rejected.csv"
-    assert values["config"]["size"] == 24
+    assert values["config"]["size"] == 32
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         ("--catalog nowhere.parquet", 1, "nowhere.parquet: there is no catalog"),
-        ("--size 9", 2, "size must lie between 16 and 256 pixels, got 9"),
+        ("--size 9", 2, "size must lie between 32 and 256 pixels, got 9"),
         ("--beta 0", 2, "beta must be positive, got 0.0"),
         ("--num-workers 0", 2, "num_workers must be at least 1"),
         ("--backend raft", 2, "invalid choice 'raft'"),
@@ -116,10 +116,10 @@ def test_what_goes_wrong_is_said_and_sets_the_exit_code(
 def test_another_way_of_measuring_is_refused_until_it_is_wanted(folder: Path, capsys: Capture) -> None:
     assert motion() == 0
     capsys.readouterr()
-    assert motion("--size 32") == 1
-    assert "was measured with size 24 and not 32" in " ".join(capsys.readouterr().err.split())
-    assert motion("--size 32 --fresh") == 0
-    assert MotionTable.load(folder / "catalog.motion.parquet").config.size == 32
+    assert motion("--size 48") == 1
+    assert "was measured with size 32 and not 48" in " ".join(capsys.readouterr().err.split())
+    assert motion("--size 48 --fresh") == 0
+    assert MotionTable.load(folder / "catalog.motion.parquet").config.size == 48
 
 
 def test_when_no_video_can_be_measured_it_is_a_failure(folder: Path, capsys: Capture) -> None:

@@ -44,7 +44,7 @@ def test_picture_and_numbers_are_written_and_told(folder: Path, capsys: Capture)
     for words in (
         "Figure m.png",
         "03.mp4 (",
-        "frame_difference at 16 pixels",
+        "frame_difference at 32 pixels",
         "1, as uncertain as 1.0",
         "m.json",
     ):

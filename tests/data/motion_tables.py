@@ -10,7 +10,7 @@ from unreel.data.motion_flow import MotionConfig
 from unreel.data.motion_table import MotionRows, MotionTable, name_table
 from unreel.data.motion_windows import split_windows
 
-CONFIG = MotionConfig(backend="frame_difference", size=16)
+CONFIG = MotionConfig(backend="frame_difference", size=32)
 
 
 def make_table(

@@ -24,7 +24,7 @@ from unreel.data.scan_workers import Reply
 from unreel.errors import CatalogError, UnreelError
 from unreel.seeding import build_generator
 
-FAST = MotionConfig(backend="frame_difference", size=24, window_sec=0.2)
+FAST = MotionConfig(backend="frame_difference", size=32, window_sec=0.2)
 
 
 @pytest.fixture
@@ -149,8 +149,8 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(
         measure_motion(catalog, out, FAST)
     assert not out.exists()
     monkeypatch.setattr(module, "run_jobs", run_jobs_here)
-    with pytest.raises(CatalogError, match=r"m.parquet.partial: was measured with size 24 and not 32"):
-        measure_motion(catalog, out, MotionConfig("frame_difference", 32, 0.2))
+    with pytest.raises(CatalogError, match=r"m.parquet.partial: was measured with size 32 and not 48"):
+        measure_motion(catalog, out, MotionConfig("frame_difference", 48, 0.2))
     summary = measure_motion(catalog, out, FAST)
     assert (summary.measured, summary.reused) == (7, 5)
     whole = measure_motion(catalog, tmp_path / "whole.parquet", FAST)
@@ -168,7 +168,7 @@ def progress(done, total, note):
         os.kill(os.getpid(), signal.SIGKILL)
 
 catalog = Catalog.load(Path(sys.argv[1]), root=Path(sys.argv[1]).parent)
-config = MotionConfig("frame_difference", 24, 0.2)
+config = MotionConfig("frame_difference", 32, 0.2)
 measure_motion(catalog, Path(sys.argv[2]), config, num_workers=1, progress=progress)
 """
 
@@ -213,7 +213,9 @@ def test_long_videos_are_allowed_more_time(tmp_path: Path, monkeypatch: pytest.M
     asked: list[tuple[list[float], float]] = []
 
     def note(work: str, jobs: Sequence[Mapping[str, Any]], **options: Any) -> Iterator[Reply]:
-        asked.append(([job["time_limit_sec"] for job in jobs], options["time_limit_sec"]))
+        limits = [job["time_limit_sec"] for job in jobs]
+        assert [job["kill_after_sec"] for job in jobs] == [limit + 2 for limit in limits]
+        asked.append((limits, options["time_limit_sec"]))
         return (Reply(number, {"motion": [0.0]}) for number in range(len(jobs)))
 
     monkeypatch.setattr(module, "run_jobs", note)

@@ -157,7 +157,7 @@ def test_the_difference_of_frames_is_that_of_a_loop(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("size", 15), ("size", 257), ("window_sec", 0.0), ("window_sec", math.inf), ("pairs_per_sec", -1.0)],
+    [("size", 31), ("size", 257), ("window_sec", 0.0), ("window_sec", math.inf), ("pairs_per_sec", -1.0)],
 )
 def test_impossible_settings_are_refused(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} must .*, got {value}"):
@@ -181,3 +181,12 @@ def test_a_missing_opencv_is_named_with_its_package(monkeypatch: pytest.MonkeyPa
 
 def test_opencv_runs_on_a_single_thread() -> None:
     assert load_opencv().getNumThreads() == 1
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(32, 32), (32, 700), (900, 33), (64, 512)])
+def test_narrow_pictures_have_flow_too(backend: Any, shape: tuple[int, int]) -> None:
+    """Dense inverse search ends the process on 16 x 128 and 24 x 192, which are not allowed."""
+    first = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    measure = build_measure(MotionConfig(backend=backend, size=32))
+    assert measure(first, np.roll(first, 1, axis=1)) > measure(first, first)

@@ -58,13 +58,13 @@ def test_failures_and_changed_files_are_measured_again(catalog: Catalog, tmp_pat
 
 def test_another_way_of_measuring_is_refused(catalog: Catalog, tmp_path: Path) -> None:
     out, partial = tmp_path / "m.parquet", tmp_path / "m.partial"
-    wanted = MotionConfig(backend="frame_difference", size=32)
+    wanted = MotionConfig(backend="frame_difference", size=64)
     make_table(catalog, {"a.mp4": [1.0]}).save(out)
-    with pytest.raises(CatalogError, match=r"m.parquet: was measured with size 16 and not 32; .* --fresh"):
+    with pytest.raises(CatalogError, match=r"m.parquet: was measured with size 32 and not 64; .* --fresh"):
         recall(out, partial, wanted)
     out.unlink()
     write_partial(partial, catalog, {"a.mp4": [1.0]})
-    with pytest.raises(CatalogError, match=r"m.partial: was measured with size 16 and not 32"):
+    with pytest.raises(CatalogError, match=r"m.partial: was measured with size 32 and not 64"):
         recall(out, partial, wanted)
 
 

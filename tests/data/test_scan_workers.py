@@ -62,6 +62,14 @@ def test_a_worker_that_hangs_is_killed_and_only_its_job_fails() -> None:
     assert replies[1].failure == "not read within 0.5 s, even its reader hung"
 
 
+def test_a_job_may_set_a_lower_limit_for_itself_but_no_higher_one() -> None:
+    short, long = ({"order": "hang", "kill_after_sec": seconds} for seconds in (0.25, 60))
+    replies = run("misbehave", [short, {"order": "go"}], limit=20)
+    assert replies[0].failure == "not read within 0.25 s, even its reader hung"
+    assert "row" in replies[1].value
+    assert run("misbehave", [long], limit=0.5)[0].failure == "not read within 0.5 s, even its reader hung"
+
+
 @pytest.mark.parametrize(
     ("order", "reason"),
     [

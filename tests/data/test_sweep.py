@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.clips import RandomClips
 from unreel.data.loader import DataConfig, TrainingBatches
 from unreel.data.sweep import sweep_batches
+from unreel.data.targeted_clips import TargetedClips
 from unreel.errors import CatalogError
 
 CLIPS = RandomClips(count=1, num_frames=4, frame_stride=2)
@@ -137,3 +139,17 @@ def test_a_number_out_of_range_is_refused_at_once(catalog: Catalog, name: str, v
     settings = {"seed": 0, "batch_size": 2, name: value}
     with pytest.raises(ValueError, match=rf"{name} must be at least -?\d, got {value}"):
         sweep_batches(catalog, CLIPS, CONFIG, **settings)
+
+
+def test_clips_by_motion_find_it_beside_the_catalog_in_any_number_of_workers(catalog: Catalog) -> None:
+    clips = TargetedClips(num_frames=2, frame_stride=3)
+    here, apart = (
+        list(sweep_batches(catalog, clips, CONFIG, seed=0, batch_size=5, num_workers=workers))
+        for workers in (0, 2)
+    )
+    assert torch.equal(joined(here, "frame_index_BNT"), joined(apart, "frame_index_BNT"))
+    # The corpus has 0.8 s, one window, so clip A lies in the middle of 20 frames.
+    assert joined(here, "frame_index_BNT")[:, 0].tolist() == [[8, 11]] * len(catalog)
+    config = dataclasses.replace(CONFIG, motion=Path("nowhere.parquet"))
+    with pytest.raises(CatalogError, match=r"nowhere.parquet: there is no table of motion"):
+        sweep_batches(catalog, clips, config, seed=0, batch_size=5)

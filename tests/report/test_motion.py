@@ -75,7 +75,7 @@ def test_clips_lie_over_the_bars_and_apart_from_each_other() -> None:
     assert max(probabilities.get_yticks()) <= 1
 
 
-@pytest.mark.parametrize("shape", [(12, 16), (16, 12), (4, 40)])
+@pytest.mark.parametrize("shape", [(16, 12), (4, 40)])
 def test_pictures_are_whole_undistorted_and_over_their_windows(shape: tuple[int, int]) -> None:
     view = make_view(shape=shape)
     figure = draw_motion(view)
@@ -114,7 +114,7 @@ def test_a_single_window_can_be_drawn() -> None:
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_same_view_gives_the_same_file(tmp_path: Path, suffix: str) -> None:
     contents = []
-    for name, motion in (("a", MOTION), ("b", MOTION), ("c", MOTION[::-1])):
+    for name, motion in (("a", MOTION[:3]), ("b", MOTION[:3]), ("c", MOTION[1:4])):
         save_motion(make_view(motion), (tmp_path / name).with_suffix(suffix))
         contents.append((tmp_path / name).with_suffix(suffix).read_bytes())
     assert contents[0] == contents[1] != contents[2]

@@ -90,7 +90,8 @@ def main(argv: list[str]) -> None:
         describe_summary(summary),
         next_steps=(
             f"unreel report motion --catalog {arguments.catalog} --out motion.png",
-            f"unreel pretrain scvrl.small --data.catalog {arguments.catalog} --run runs/scvrl",
+            f"unreel pretrain scvrl.small --data.catalog {arguments.catalog} --method.clips.beta "
+            f"{arguments.beta:g} --run runs/scvrl",
         ),
     )
     sys.stdout.flush()

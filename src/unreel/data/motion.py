@@ -194,10 +194,10 @@ class _Measuring:
         total = math.ceil(seconds_V.sum())
         left = float(seconds_V[todo].sum())
         progress(math.floor(total - left), total, "")
-        limit = max((self._limit(int(row)) for row in todo), default=1.0) + _SECONDS_OF_GRACE
+        longest = max((self._limit(int(row)) for row in todo), default=1.0) + _SECONDS_OF_GRACE
         jobs = _Jobs(self, todo)
         for done, reply in enumerate(
-            run_jobs(_WORK, jobs, num_workers=num_workers, time_limit_sec=limit), start=1
+            run_jobs(_WORK, jobs, num_workers=num_workers, time_limit_sec=longest), start=1
         ):
             row = int(todo[reply.job])
             self._judge(row, reply, partial)
@@ -215,6 +215,7 @@ class _Measuring:
             "index": {name: values[name] for name in _INDEX_COLUMNS},
             "config": self._config,
             "time_limit_sec": self._limit(row),
+            "kill_after_sec": self._limit(row) + _SECONDS_OF_GRACE,
         }
 
     def build_rows(self) -> pa.Table:

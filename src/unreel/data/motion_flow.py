@@ -32,6 +32,8 @@ FULL_SIZE = 256
 """Shorter side of the pictures in whose pixels motion is told."""
 FULL_COUNT = 4000
 """How many of the largest edges count in such a picture."""
+LEAST_SIZE = 32
+"""OpenCV's dense inverse search crashes on some pictures that are smaller and wide."""
 
 _PYRAMID = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2}
 
@@ -55,8 +57,8 @@ class MotionConfig:
     """Pairs of neighbouring frames that are compared in every second; 0 compares all."""
 
     def __post_init__(self) -> None:
-        if not 16 <= self.size <= FULL_SIZE:
-            raise ValueError(f"size must lie between 16 and {FULL_SIZE} pixels, got {self.size}")
+        if not LEAST_SIZE <= self.size <= FULL_SIZE:
+            raise ValueError(f"size must lie between {LEAST_SIZE} and {FULL_SIZE} pixels, got {self.size}")
         if not 0 < self.window_sec < float("inf"):
             raise ValueError(f"window_sec must be a positive number of seconds, got {self.window_sec}")
         if not 0 <= self.pairs_per_sec < float("inf"):

@@ -57,7 +57,7 @@ def run_jobs(work: str, jobs: Sequence[Job], *, num_workers: int, time_limit_sec
 
     Args:
         work: ``"module:function"`` of a function that takes and returns plain JSON.
-        jobs: what to do.
+        jobs: what to do; one may set a lower limit for itself with ``kill_after_sec``.
         num_workers: processes; no more are started than there are jobs.
         time_limit_sec: a worker that takes longer over one job is killed and the job fails.
 
@@ -146,8 +146,9 @@ class _Driver(threading.Thread):
 
     def _do(self, number: int, job: Job) -> Reply:
         process = self._process or self._start()
+        limit = min(self._limit, float(job.get("kill_after_sec", self._limit)))
         with self._lock:
-            self._deadline = time.monotonic() + self._limit
+            self._deadline = time.monotonic() + limit
         line = _ask(process, job)
         with self._lock:
             self._deadline = float("inf")
@@ -157,7 +158,7 @@ class _Driver(threading.Thread):
             return Reply(number, answer.get("value", {}), answer.get("failure", ""))
         code = self._discard()
         if is_late:
-            return Reply(number, failure=f"not read within {self._limit:g} s, even its reader hung")
+            return Reply(number, failure=f"not read within {limit:g} s, even its reader hung")
         return Reply(number, failure=f"the process that read it died ({_describe_exit(code)})")
 
     def _start(self) -> subprocess.Popen[bytes]:
