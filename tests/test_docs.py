@@ -28,7 +28,16 @@ PAGES = [
     ROOT / "CHANGELOG.md",
 ]
 FIRST_PAGE = ROOT / "docs" / "quickstart.md"
-PROTOCOLS = ("retrieval", "knn", "svm", "cycle", "similarity", "degree")
+PROTOCOLS = (
+    "retrieval",
+    "knn",
+    "svm",
+    "cycle",
+    "similarity",
+    "degree",
+    "shuffle-sensitivity",
+    "motion-gain",
+)
 
 # ```language name, and above it perhaps a comment such as <!-- the test adds: pretrain --train.steps 2 -->
 BLOCK = re.compile(
@@ -45,6 +54,7 @@ SHORTER = {
     "evaluate cycle": ["--num-workers", "0", "--clips-per-video", "2"],
     "evaluate similarity": ["--num-workers", "0"],
     "evaluate degree": ["--num-workers", "0", "--num-rounds", "2"],
+    "evaluate shuffle-sensitivity": ["--num-workers", "0", "--clips-per-video", "2"],
     "sample-data": ["--num-workers", "1"],
     "scan": ["--num-workers", "1"],
 }

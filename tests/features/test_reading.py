@@ -156,3 +156,58 @@ def test_a_batch_holds_whole_videos_and_at_least_one() -> None:
 def test_numbers_out_of_range_are_refused(name: str, lowest: int) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least {lowest}, got {lowest - 1}"):
         ReadConfig(**{name: lowest - 1})
+
+
+def orders_of_some(row: int) -> NDArray[np.int64]:
+    """Two further orders of the clips of odd videos, none of the others."""
+    both = np.array([[[3, 2, 1, 0], [1, 0, 3, 2]], [[0, 1, 2, 3], [2, 0, 1, 3]]])
+    return both if row % 2 else both[:0]
+
+
+def test_clips_come_in_further_orders_of_their_frames_too(catalog: Catalog, encoder: Encoder) -> None:
+    videos = list(embed_videos(encoder, catalog, range(12), ["average"], READ, orders=orders_of_some))
+    assert [len(video.reordered) for video in videos] == [0, 2] * 6
+    decoder = ClipDecoder(SPEC.frame_size)
+    for video in videos[1::2]:
+        truth = catalog.video(video.row)
+        clips = decoder.decode(truth.path, truth.index, video.frames_NT)
+        for features, order_NT in zip(video.reordered, orders_of_some(video.row), strict=True):
+            moved = np.stack([clip[order] for clip, order in zip(clips, order_NT, strict=True)])
+            expected = encoder.embed_clips(torch.from_numpy(moved))["average"]
+            np.testing.assert_allclose(features["average"], expected, rtol=1e-3, atol=1e-5)
+        # The first clip of the second order is the clip as it is.
+        np.testing.assert_allclose(
+            video.reordered[1]["average"][0], video.features["average"][0], rtol=1e-3, atol=1e-5
+        )
+
+
+def test_further_orders_change_no_bit_of_the_clips_as_they_are(catalog: Catalog, encoder: Encoder) -> None:
+    plain = list(embed_videos(encoder, catalog, range(12), ["average"], READ))
+    both = list(embed_videos(encoder, catalog, range(12), ["average"], READ, orders=orders_of_some))
+    np.testing.assert_array_equal(vectors(plain), vectors(both))
+    assert all(video.reordered == () for video in plain)
+
+
+def test_passes_of_further_orders_have_the_same_shape_and_black_places(catalog: Catalog) -> None:
+    recorder = Recorder()
+    list(embed_videos(recorder, catalog, range(10), ["average"], READ, orders=orders_of_some))
+    assert [len(parts) for parts in recorder.passes] == [4] * 9
+    _, first, second = recorder.passes[:3]
+    for parts in (first, second):
+        assert [int(part.max()) > 0 for part in parts] == [False, True, False, True]
+    # The frames are those of the first pass, and in another order.
+    plain = recorder.passes[0][1]
+    assert torch.equal(first[1][0], plain[0, [3, 2, 1, 0]])
+    assert torch.equal(second[1][1], plain[1, [2, 0, 1, 3]])
+
+
+def test_a_further_order_that_gives_no_numbers_rejects_the_video(catalog: Catalog) -> None:
+    class Failing(Recorder):
+        def embed_clips(
+            self, frames_BTHWC: Tensor | Sequence[Tensor], poolings: Sequence[Pooling] = ("average",)
+        ) -> Mapping[Pooling, NDArray[np.float32]]:
+            found = super().embed_clips(frames_BTHWC, poolings)
+            return found if len(self.passes) < 3 else {name: rows * np.nan for name, rows in found.items()}
+
+    videos = list(embed_videos(Failing(), catalog, [0, 1], ["average"], READ, orders=orders_of_some))
+    assert [video.rejection is None for video in videos] == [True, False]

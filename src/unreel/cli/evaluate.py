@@ -21,6 +21,14 @@ PROTOCOLS = {
         "evaluate_degree",
         "CACL's shuffle degree: how well is it told how far a clip was shuffled?",
     ),
+    "shuffle-sensitivity": (
+        "evaluate_shuffle_sensitivity",
+        "SCVRL's question: how much is lost when the frames of test clips come in random order?",
+    ),
+    "motion-gain": (
+        "evaluate_motion_gain",
+        "SCVRL's question: does one encoder gain on another where there is much motion?",
+    ),
 }
 """Protocol -> (module of this package, what it asks). Modules are imported only when their protocol is
 run."""

@@ -1,7 +1,7 @@
 """Videos in, vectors out, in the catalog's order: the part that extraction and the cycle tasks share."""
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,10 @@ from unreel.features.pooling import Pooling
 from unreel.machine import count_cores
 from unreel.seeding import build_generator
 
-# N clips, R rows per clip, T frames, H W pixels, C channels, D features
+# N clips, R rows per clip, T frames, H W pixels, C channels, D features, S further orders of a clip's frames
+
+Orders = Callable[[int], NDArray[np.int64]]
+"""Row of the catalog -> orders in which the frames of its clips are to be seen besides, shape (S, N, T)."""
 
 
 class ClipEmbedder(Protocol):
@@ -95,12 +98,14 @@ class EmbeddedVideo:
         frames_NT: which frames the clips show.
         features: an array of shape (N, R, D) per pooling; empty when the video was rejected.
         rejection: why the video could not be used, None when it could.
+        reordered: the same as ``features`` of every further order of the frames, if any was asked for.
     """
 
     row: int
     frames_NT: NDArray[np.int64]
     features: Mapping[Pooling, NDArray[np.float32]]
     rejection: Rejection | None = None
+    reordered: tuple[Mapping[Pooling, NDArray[np.float32]], ...] = ()
 
 
 class _ReadVideo(NamedTuple):
@@ -140,6 +145,8 @@ def embed_videos(
     rows: Sequence[int],
     poolings: Sequence[Pooling],
     config: ReadConfig,
+    *,
+    orders: Orders | None = None,
 ) -> Iterator[EmbeddedVideo]:
     """Embed the videos of some rows, in order; none is left out, none is replaced.
 
@@ -153,6 +160,8 @@ def embed_videos(
         rows: ascending.
         poolings: forms of the features, all from one pass of the network.
         config: how videos are read.
+        orders: further orders of the frames of every clip; the videos are decoded once for all. Each takes
+            passes of its own, so the features of the clips as they are stay the same to the bit.
     """
     reader = _ClipReader(catalog, embedder.spec, config)
     num_workers = config.num_workers if config.num_workers >= 0 else count_cores()
@@ -172,22 +181,41 @@ def embed_videos(
         videos = list(group)
         clips = [video.clips_NTHWC for video in videos]
         clips += [reader.blank()] * (size - len(videos))
-        features = embedder.embed_clips(clips, poolings)
-        for place, video in enumerate(videos):
-            own = slice(place * config.clips_per_video, (place + 1) * config.clips_per_video)
-            yield _finish(video, {name: rows_BRD[own] for name, rows_BRD in features.items()}, catalog)
+        passes = [embedder.embed_clips(clips, poolings)]
+        orders_of = [orders(video.row) if orders else _NO_ORDERS for video in videos]
+        for number in range(max(map(len, orders_of))):
+            clips[: len(videos)] = [
+                _reorder(video.clips_NTHWC, own_SNT[number]) if number < len(own_SNT) else reader.blank()
+                for video, own_SNT in zip(videos, orders_of, strict=True)
+            ]
+            passes.append(embedder.embed_clips(clips, poolings))
+        for place, (video, own_SNT) in enumerate(zip(videos, orders_of, strict=True)):
+            rows_N = slice(place * config.clips_per_video, (place + 1) * config.clips_per_video)
+            own = [
+                {name: rows_BRD[rows_N] for name, rows_BRD in features.items()}
+                for features in passes[: 1 + len(own_SNT)]
+            ]
+            yield _finish(video, own, catalog)
+
+
+_NO_ORDERS = np.empty((0, 0, 0), dtype=np.int64)
+
+
+def _reorder(clips_NTHWC: Tensor, order_NT: NDArray[np.int64]) -> Tensor:
+    clip_N1 = torch.arange(len(clips_NTHWC))[:, None]
+    return clips_NTHWC[clip_N1, torch.from_numpy(order_NT)]
 
 
 def _finish(
-    video: _ReadVideo, features: Mapping[Pooling, NDArray[np.float32]], catalog: Catalog
+    video: _ReadVideo, features: Sequence[Mapping[Pooling, NDArray[np.float32]]], catalog: Catalog
 ) -> EmbeddedVideo:
     failure = video.failure
-    if not failure and not all(np.isfinite(rows).all() for rows in features.values()):
+    if not failure and not all(np.isfinite(rows).all() for forms in features for rows in forms.values()):
         failure = "the network gave NaN or infinity; try precision float32, or another encoder"
     if failure:
         rejection = Rejection(str(catalog.video(video.row).path), failure)
         return EmbeddedVideo(video.row, video.frames_NT, {}, rejection)
-    return EmbeddedVideo(video.row, video.frames_NT, features)
+    return EmbeddedVideo(video.row, video.frames_NT, features[0], reordered=tuple(features[1:]))
 
 
 def _pass_on(video: Any) -> Any:  # noqa: ANN401 (torch's type)
