@@ -46,6 +46,7 @@ bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a l
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shuffle_degree.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/cacl_step.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/vclr_step.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/scvrl_step.py $(BENCH_ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/motion.py $(BENCH_ARGS)
 
 docs: install ## run the code blocks of the documentation and check its links
