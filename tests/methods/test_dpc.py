@@ -11,6 +11,7 @@ from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.block_clips import BlockClips
 from unreel.methods.dpc import DPC
+from unreel.models.mvit import MViTConfig
 from unreel.models.r2d3d import R2D3DConfig
 from unreel.models.r3d_50 import R3D50Config
 from unreel.models.r3d_plus1 import R3DPlus1Config
@@ -51,6 +52,13 @@ def test_network_and_predictor_have_the_size_counted_by_hand() -> None:
         method = DEFAULT.build()
     total = 14_057_536 + 3 * 131_328 + 2 * 65_792
     assert sum(parameter.numel() for parameter in method.parameters()) == total == 14_583_104
+
+
+def test_a_network_whose_features_are_not_the_average_of_its_map_is_refused() -> None:
+    """What DPC trains and what the encoder gives out would be two things."""
+    with pytest.raises(ValueError, match=r"MViT\) has a class token .* --method.backbone.pooling average"):
+        build(backbone=MViTConfig(width=0.125, depths=(1, 1, 1, 1), size_px=32))
+    build(backbone=MViTConfig(width=0.125, depths=(1, 1, 1, 1), size_px=32, pooling="average"))
 
 
 def test_the_published_input_gives_128_videos_3_steps_and_16_places_to_tell_apart() -> None:

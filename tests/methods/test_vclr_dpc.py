@@ -14,7 +14,9 @@ from unreel.data.batch import VideoBatch
 from unreel.data.block_clips import BlockClips, BlocksAndSegmentClips
 from unreel.methods.dpc import DPC
 from unreel.methods.vclr_dpc import VCLRDPC, VCLRDPCViews
+from unreel.models.mvit import MViTConfig
 from unreel.models.r2d3d import R2D3DConfig
+from unreel.models.zoo import BACKBONES, build_backbone
 
 CONFIG = VCLRDPC.Config(
     clips=BlocksAndSegmentClips(num_blocks=4, num_segments=3, num_frames=2, frame_stride=1),
@@ -336,6 +338,32 @@ def test_videos_are_told_apart_by_a_tiny_network() -> None:
         method.after_step((step + 1) / 30)
         loss = output.loss.item()
     assert loss < 0.5 * math.log(8)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_clip_has_the_same_features_in_both_networks_or_the_backbone_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = replace(BACKBONES[name], width=0.125)
+    if isinstance(backbone, MViTConfig):
+        backbone = replace(backbone, depths=(1, 1, 1, 1), size_px=32)
+    if not build_backbone(backbone).average_is_of_map:
+        with pytest.raises(ValueError, match=r"--method.backbone.pooling average"):
+            build(backbone=backbone)
+        return
+    clips = BlocksAndSegmentClips(num_blocks=0, num_segments=2, num_frames=8, frame_stride=1)
+    method = build(backbone=backbone, clips=clips, **only("video", "order")).eval()
+    seen: list[Tensor] = []
+    compare = method._compare_tuples
+    monkeypatch.setattr(
+        method, "_compare_tuples", lambda rows, views: seen.append(rows) or compare(rows, views)
+    )
+    views = method.make_views(make_batch(2, clips=4, frames=8, size=36))
+    assert views.anchor_BNCTHW is not None
+    with torch.no_grad():
+        method(views)
+        keys_XD = method.key_encoder(views.anchor_BNCTHW.flatten(0, 1))
+    torch.testing.assert_close(seen[0].flatten(0, 1), keys_XD, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.gpu

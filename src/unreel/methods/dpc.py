@@ -7,7 +7,7 @@ from torch import Tensor
 from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.block_clips import BlockClips
-from unreel.methods.dpc_task import DensePrediction, check_prediction, describe_hits
+from unreel.methods.dpc_task import DensePrediction, check_map, check_prediction, describe_hits
 from unreel.methods.dpc_views import DPC_AUGMENTATION, ColorDraws, augment_blocks
 from unreel.methods.method import Method, MethodConfig, StepOutput
 from unreel.models.backbone import Backbone
@@ -20,7 +20,8 @@ from unreel.models.zoo import BackboneConfig, build_backbone
 class DPC(Method):
     """The last blocks of a video are predicted, step by step and place by place, from the first ones.
 
-    Any backbone will do; how many places its map has follows from it and from the size of the pictures.
+    Any backbone will do whose features are the average of its last map. How many places the map has follows
+    from it and from the size of the pictures.
 
     Reference: DPC (Han et al., 2019); baseline of VCLR's Tables 9 and 10.
     """
@@ -52,13 +53,18 @@ class DPC(Method):
             check_prediction(self.clips.num_blocks, self.num_predicted, self.dropout_prob)
 
         def build(self) -> "DPC":
-            """Build the method with fresh weights from torch's global generator."""
+            """Build the method with fresh weights from torch's global generator.
+
+            Raises:
+                ValueError: the features of the backbone are not the average of its map.
+            """
             return DPC(self)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self._backbone = build_backbone(config.backbone)
+        check_map(self._backbone)
         self.dense = DensePrediction(
             self._backbone.num_features,
             num_predicted=config.num_predicted,

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from unreel.distributed import gather_rows, rank_index
 from unreel.losses.dense_nce import DenseTerms, dense_nce
+from unreel.models.backbone import Backbone
 from unreel.models.conv_gru import FuturePredictor
 
 # B videos, N blocks, P of them predicted, L = H * W positions of a map, T its length in time, D features
@@ -72,6 +73,22 @@ def check_prediction(num_blocks: int, num_predicted: int, dropout_prob: float) -
         )
     if not 0.0 <= dropout_prob < 1.0:
         raise ValueError(f"method.dropout_prob must lie in [0, 1), got {dropout_prob}; DPC has 0.1")
+
+
+def check_map(backbone: Backbone) -> None:
+    """Refuse a network whose features are not the average of the map on which DPC works.
+
+    Only the map would be trained, while features, such as those of the exported encoder and of VCLR's keys,
+    would come from elsewhere.
+
+    Raises:
+        ValueError: the features are a class token.
+    """
+    if not backbone.average_is_of_map:
+        raise ValueError(
+            f"method.backbone ({type(backbone).__name__}) has a class token as features, while DPC trains "
+            "the map of its last layer; give --method.backbone.pooling average"
+        )
 
 
 def _list_positions(maps_BPDHW: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unreel.data.batch import VideoBatch
-from unreel.methods.dpc_task import DensePrediction, describe_hits
+from unreel.methods.dpc_task import DensePrediction, check_map, describe_hits
 from unreel.methods.dpc_views import augment_blocks, augment_with_colors
 from unreel.methods.loss_weights import sum_losses
 from unreel.methods.method import Method, StepOutput
@@ -51,13 +51,18 @@ class VCLRDPC(Method):
         """Settings of `VCLRDPC`."""
 
         def build(self) -> "VCLRDPC":
-            """Build the method with fresh weights from torch's global generator."""
+            """Build the method with fresh weights from torch's global generator.
+
+            Raises:
+                ValueError: the features of the backbone are not the average of its map.
+            """
             return VCLRDPC(self)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         backbone = build_backbone(config.backbone)
+        check_map(backbone)
         if config.dense_weight:  # before the heads, so that it starts from the weights of DPC alone
             self.dense = DensePrediction(
                 backbone.num_features,
