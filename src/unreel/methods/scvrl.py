@@ -87,8 +87,9 @@ class SCVRL(Method):
         results: dict[str, tuple[Tensor, Tensor]] = {}
         terms: dict[str, Tensor] = {}
         if views.anchor_BCTHW is not None:
-            anchor_BD = self.online(views.anchor_BCTHW)
+            # Keys first: while they are computed, no activations of the anchor lie in memory.
             versions_BVD, key_BD = self._extract_keys(views)
+            anchor_BD = self.online(views.anchor_BCTHW)
             if versions_BVD is not None:
                 results["shuffled"], terms = self._contrast_shuffles(anchor_BD, versions_BVD)
             if self.visual is not None and key_BD is not None:
