@@ -3,14 +3,16 @@
 Every run has a folder; a training that was interrupted goes on, and a result that lies there is read.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,7 @@ class Features:
 
     @property
     def name(self) -> str:
+        """The title as the name of a folder."""
         return self.title.lower().replace("+", "and").replace(",", "").replace(" ", "_").replace("-", "")
 
 
@@ -131,6 +134,24 @@ def measure(folder: Path, features: Features, catalog: Path, targets: dict[str, 
     return results
 
 
+def measure_shuffled(folder: Path, features: Features, catalog: Path) -> dict[str, float]:
+    """Return recall@1 and the accuracy of a linear SVM in percent, and what of both shuffling takes away.
+
+    Also how far a clip is from itself shuffled, in percent of its distance to clips of other videos.
+    """
+    out = folder / f"{features.name}.shuffled.json"
+    if not out.exists():
+        words = ("--encoder", features.encoder, "--catalog", catalog, "--out", out)
+        options = ("--baseline", features.baseline, "--clips-per-video", features.clips_per_video)
+        call(folder, "evaluate", "shuffle-sensitivity", *words, *options)
+    values = json.loads(out.read_text())
+    results = {}
+    for word, name in (("R@1", "retrieval"), ("SVM", "svm")):
+        results[word] = 100 * values[name]["normal"]
+        results[f"{word} lost"] = 100 * (values[name]["normal"] - mean(values[name]["shuffled"]))
+    return results | {"shuffles apart": 100 * (values["relative_distance"] or 0.0)}
+
+
 def _evaluate(folder: Path, table: Path, protocol: str, column: str) -> Any:  # noqa: ANN401 (JSON)
     out = folder / f"{table.stem}.{protocol}.{column}.json"
     if not out.exists():
@@ -138,38 +159,70 @@ def _evaluate(folder: Path, table: Path, protocol: str, column: str) -> Any:  # 
     return json.loads(out.read_text())
 
 
-def run_all(job: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, at_once: int) -> list[Any]:
-    """Call a function with each tuple of arguments, ``at_once`` of them at a time in processes of their own.
+def add_options(parser: argparse.ArgumentParser, *, out: str) -> None:
+    """Add what all comparisons can be told."""
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder for everything")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--at-once", type=int, default=1, help="trainings that run side by side")
+    parser.add_argument("--stop-after-sec", type=float, default=0.0, help="show what is there by then")
+    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further ones for pretrain")
+
+
+def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the command line; the time limit becomes the moment ``stop_at``."""
+    options = parser.parse_args()
+    limit = options.stop_after_sec or float("inf")
+    options.stop_at = time.monotonic() + limit
+    return options
+
+
+def run_all(
+    job: Callable[..., Any], calls: Sequence[tuple[Any, ...]], options: argparse.Namespace
+) -> list[Any]:
+    """Call a function with each tuple of arguments, some at a time in processes of their own.
 
     Returns:
-        What the calls return, in order. The first failure ends all.
+        What the calls return, in order; ``{}`` for a call that was not done in time. A failure ends all.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(at_once, mp_context=context, initializer=_take_one_core) as pool:
-        pending = [pool.submit(job, *arguments) for arguments in calls]
-        try:
-            return [each.result() for each in pending]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(options.at_once, mp_context=context, initializer=_take_one_core)
+    pending = [pool.submit(job, *arguments) for arguments in calls]
+    left = max(0.0, options.stop_at - time.monotonic())
+    done, late = wait(pending, None if left == float("inf") else left, FIRST_EXCEPTION)
+    workers = list(pool._processes.values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    if late:
+        for worker in workers:
+            worker.kill()
+    return [each.result() if each in done else {} for each in pending]
 
 
 def _take_one_core() -> None:
     torch.set_num_threads(1)
 
 
-def print_results(title: str, results: dict[str, list[dict[str, float]]]) -> None:
-    """Print mean, standard deviation over seeds and each seed, a row of features and a column of measures."""
-    columns = list(next(iter(results.values()))[0])
+def print_results(title: str, names: Sequence[str], found: Sequence[dict[str, float]]) -> None:
+    """Print mean, standard deviation and each seed: a row per name, a column per measure, all in percent.
+
+    Args:
+        title: of the table.
+        names: the row that each result belongs to.
+        found: results; empty ones are not counted.
+    """
+    results: dict[str, list[dict[str, float]]] = {}
+    for name, values in zip(names, found, strict=True):
+        results.setdefault(name, []).append(values)
+    columns = list(dict.fromkeys(column for values in found for column in values))
     rows = []
     for name, by_seed in results.items():
         cells: list[object] = [name]
         for column in columns:
             values = [values[column] for values in by_seed if column in values]
             spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-            cells.append(f"{mean(values):.1f}{spread} ({' / '.join(f'{value:.1f}' for value in values)})")
+            each = " / ".join(f"{value:.1f}" for value in values)
+            cells.append(f"{mean(values):.1f}{spread} ({each})" if values else "")
         rows.append(cells)
-    print_table(f"\n{title}", ["features", *columns], rows)
+    print_table(f"\n{title}: percent, mean ± deviation over seeds (each)", ["features", *columns], rows)
     print("\n| features | " + " | ".join(columns) + " |")
     print("|---|" + "---|" * len(columns))
     for row in rows:

@@ -1,91 +1,124 @@
-"""Compare the methods on a small labelled corpus, such as J-HMDB: learn without labels, then measure.
+"""Compare methods on a small labelled corpus, such as J-HMDB: learn without labels, then measure.
 
-Training starts from random weights, several seeds each. The networks of single frames are measured on 30
-frames of a video, the 3D networks on 10 clips, both beside raw pixels and the same network untrained.
+Training starts from random weights, several seeds each. A suite has its networks, sizes and rows; beside
+them stand raw pixels and the same network untrained.
 
-    python benchmarks/small_corpus.py jhmdb/split1.csv --suite frames --seeds 0 1 2 --out jhmdb --at-once 4
+    python benchmarks/small_corpus.py jhmdb/split1.csv --suite frames --out jhmdb --seeds 0 1 2 --at-once 4
+    python benchmarks/small_corpus.py grid_words/videos.csv --suite shuffles --out grid
 """
 
 import argparse
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from experiments import Features, call, measure, print_results, run_all, train
-
-# Videos of 128 x 172 pixels; a few hundred of them make queues of the published lengths senseless.
-DATA = ("--data.height", "128", "--data.width", "0", "--data.cache", "ram", "--train.batch-size", "64")
-VIEWS = ("--method.augmentation.size-px", "112")
-SLOW_COPY = ("--method.momentum", "0.99", "--method.queue-length", "4096")
-FRAMES = (*DATA, *VIEWS, *SLOW_COPY, "--method.initial-weights", "random", "--backbone", "resnet_18")
-RATE = ("--train.optimizer.lr", "0.05", "--train.schedule.warmup-epochs", "5")
-CLIP = ("--method.clips.num-frames", "8")
+from experiments import (
+    Features,
+    add_options,
+    call,
+    measure,
+    measure_shuffled,
+    print_results,
+    read_options,
+    run_all,
+    train,
+)
 
 
 @dataclass(frozen=True)
-class Run:
-    """A row of the table: a recipe and what is changed in it."""
+class Suite:
+    """Methods that are compared with each other.
 
-    recipe: str
+    Attributes:
+        rows: recipe and its flags, by the title of the row.
+        flags: of all rows.
+        clips_per_video: vectors that a video's is the mean of.
+        has_clips: whether the networks see clips, whose frames can be shuffled.
+    """
+
+    rows: dict[str, tuple[str, tuple[str, ...]]]
     flags: tuple[str, ...]
+    clips_per_video: int
+    has_clips: bool
 
 
+# A few hundred videos make queues of the published lengths, and momentum encoders that slow, senseless.
+SLOW_COPY = ("--method.momentum", "0.99", "--method.queue-length", "4096")
 SUITES = {
-    "frames": {
-        "VCLR": Run("vclr.ucf101", (*FRAMES, *RATE)),
-        "SeCo": Run("seco.ucf101", (*FRAMES, *RATE)),
-        "VINCE": Run("vince.kinetics400", (*FRAMES, *RATE, "--train.schedule.name", "cosine")),
-    },
+    "frames": Suite(
+        rows={
+            "VCLR": ("vclr.ucf101", ()),
+            "SeCo": ("seco.ucf101", ()),
+            "VINCE": ("vince.kinetics400", ("--train.schedule.name", "cosine")),
+        },
+        flags=(
+            *("--backbone", "resnet_18", "--method.initial-weights", "random", *SLOW_COPY),
+            *("--data.height", "128", "--data.width", "0", "--method.augmentation.size-px", "112"),
+            *("--train.batch-size", "64", "--train.epochs", "200", "--train.optimizer.lr", "0.05"),
+            *("--train.schedule.warmup-epochs", "5"),
+        ),
+        clips_per_video=30,
+        has_clips=False,
+    ),
+    "shuffles": Suite(
+        rows={
+            "CVRL": ("cvrl.small", ()),
+            "SCVRL": ("scvrl.small", ()),
+            "SCVRL, slower copy": ("scvrl.small", ("--method.momentum", "0.999")),
+        },
+        flags=(
+            *("--method.momentum", "0.99"),
+            *("--method.backbone.width", "0.25", "--method.clips.frame-stride", "1"),
+            *("--data.height", "64", "--data.width", "0", "--method.augmentation.size-px", "56"),
+            *("--train.batch-size", "32", "--train.steps", "3000"),
+        ),
+        clips_per_video=5,
+        has_clips=True,
+    ),
 }
-CLIPS_PER_VIDEO = {"frames": 30, "clips": 10}
 BASELINES = {"raw pixels": "pixels", "untrained": "untrained"}
+TARGETS = {"class": "label"}
 
 
-def run_one(
-    options: argparse.Namespace, seed: int, title: str, results: dict[tuple[str, int], dict[str, float]]
-) -> None:
-    run, folder = SUITES[options.suite][title], options.out / f"seed{seed}"
-    catalog = options.out / "catalog.parquet"
-    flags = (*run.flags, "--train.epochs", str(options.epochs), *options.flags)
-    encoder = train(folder / Features(title, Path()).name, run.recipe, catalog, seed, flags)
-    features = Features(title, encoder, clips_per_video=CLIPS_PER_VIDEO[options.suite])
-    results[title, seed] = measure(folder, features, catalog, {"class": "label"})
+def run_row(out: Path, suite: str, seed: int, title: str, flags: list[str]) -> dict[str, float]:
+    """Train and measure a row of the table."""
+    chosen, folder, catalog = SUITES[suite], out / f"seed{seed}", out / "catalog.parquet"
+    recipe, own = chosen.rows[title]
+    run = folder / Features(title, Path()).name
+    encoder = train(run, recipe, catalog, seed, (*chosen.flags, *own, *flags))
+    features = Features(title, encoder, clips_per_video=chosen.clips_per_video)
+    return measure_row(out, suite, folder, features)
 
 
-def run_baselines(
-    options: argparse.Namespace, seed: int, results: dict[tuple[str, int], dict[str, float]]
-) -> None:
-    folder = options.out / f"seed{seed}"
-    encoder = next(path for path in sorted(folder.glob("*/encoder")))
-    for title, baseline in BASELINES.items():
-        features = Features(title, encoder, baseline, CLIPS_PER_VIDEO[options.suite])
-        results[title, seed] = measure(folder, features, options.out / "catalog.parquet", {"class": "label"})
+def measure_row(out: Path, suite: str, folder: Path, features: Features) -> dict[str, float]:
+    """Measure recall and SVM, of networks of clips with shuffled frames too."""
+    if SUITES[suite].has_clips:
+        return measure_shuffled(folder, features, out / "catalog.parquet")
+    return measure(folder, features, out / "catalog.parquet", TARGETS)
+
+
+def measure_baseline(out: Path, suite: str, seed: int, title: str) -> dict[str, float]:
+    """Measure pixels or fresh weights through the first encoder's input."""
+    folder, chosen = out / f"seed{seed}", SUITES[suite]
+    features = Features(title, min(folder.glob("*/encoder")), BASELINES[title], chosen.clips_per_video)
+    return measure_row(out, suite, folder, features)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("videos", type=Path, help="list of videos with the columns path, label and split")
     parser.add_argument("--suite", choices=SUITES, default="frames")
-    parser.add_argument("--methods", nargs="+", default=None, help="rows of the suite; all of them otherwise")
-    parser.add_argument("--out", type=Path, default=Path("small_corpus"), help="folder for everything")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=200)
-    parser.add_argument("--at-once", type=int, default=1, help="trainings that run side by side")
-    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further ones for pretrain")
-    options = parser.parse_args()
-    titles = options.methods or list(SUITES[options.suite])
-    catalog = options.out / "catalog.parquet"
-    if not catalog.exists():
-        call(options.out, "scan", options.videos, "--out", catalog)
-    results: dict[tuple[str, int], dict[str, float]] = {}
-    jobs = [partial(run_one, options, seed, title, results) for seed in options.seeds for title in titles]
-    run_all(jobs, at_once=options.at_once)
-    baselines = [partial(run_baselines, options, seed, results) for seed in options.seeds]
-    run_all(baselines, at_once=options.at_once)
-    print_results(
-        f"{options.videos}: recall@1 and accuracy of a linear SVM in percent, mean ± deviation (per seed)",
-        {title: [results[title, seed] for seed in options.seeds] for title in (*BASELINES, *titles)},
-    )
+    parser.add_argument("--methods", nargs="+", help="rows of the suite; all of them otherwise")
+    add_options(parser, out="small_corpus")
+    options = read_options(parser)
+    out, suite = options.out, options.suite
+    if not (out / "catalog.parquet").exists():
+        call(out, "scan", options.videos, "--out", out / "catalog.parquet")
+    titles = options.methods or list(SUITES[suite].rows)
+    rows = [(out, suite, seed, title, options.flags) for seed in options.seeds for title in titles]
+    found = run_all(run_row, rows, options)
+    baselines = [(out, suite, seed, title) for title in BASELINES for seed in options.seeds]
+    found = [*run_all(measure_baseline, baselines, options), *found]
+    print_results(str(options.videos), [row[3] for row in (*baselines, *rows)], found)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,16 @@ often a linear SVM names them. A video is the mean of 30 frames.
 import argparse
 from pathlib import Path
 
-from experiments import Features, make_samples, measure, print_results, run_all, train
+from experiments import (
+    Features,
+    add_options,
+    make_samples,
+    measure,
+    print_results,
+    read_options,
+    run_all,
+    train,
+)
 
 LOSSES = ("inter", "intra", "video", "order")
 
@@ -59,24 +68,19 @@ def measure_baseline(folder: Path, title: str) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("ablation"), help="folder for everything")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--at-once", type=int, default=1, help="trainings that run side by side")
-    parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="further ones for pretrain")
-    options = parser.parse_args()
+    add_options(parser, out="ablation")
+    options = read_options(parser)
     folders = {seed: options.out / f"seed{seed}" for seed in options.seeds}
-    run_all(make_samples, [(folder, seed) for seed, folder in folders.items()], at_once=options.at_once)
-    rows = [(folder, seed, title) for title in options.variants for seed, folder in folders.items()]
-    found = run_all(run_variant, [(*row, options.flags) for row in rows], at_once=options.at_once)
+    run_all(make_samples, [(folder, seed) for seed, folder in folders.items()], options)
+    rows = [
+        (folder, seed, title, options.flags) for seed, folder in folders.items() for title in options.variants
+    ]
+    found = run_all(run_variant, rows, options)
     baselines = [(folder, title) for title in BASELINES for folder in folders.values()]
-    known = run_all(measure_baseline, baselines, at_once=options.at_once)
-    results: dict[str, list[dict[str, float]]] = {}
-    for (_, title), values in zip(baselines, known, strict=True):
-        results.setdefault(title, []).append(values)
-    for (_, _, title), values in zip(rows, found, strict=True):
-        results.setdefault(title, []).append(values)
-    print_results("Recall@1 and accuracy of a linear SVM in percent: mean ± deviation (per seed)", results)
+    found = [*run_all(measure_baseline, baselines, options), *found]
+    names = [title for _, title in baselines] + [title for _, _, title, _ in rows]
+    print_results("Recall@1 and accuracy of a linear SVM", names, found)
 
 
 if __name__ == "__main__":
