@@ -185,6 +185,13 @@ def test_other_kinds_of_frames_are_refused() -> None:
         replace(CONFIG, clips=SegmentPairs(3))
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_two_videos_are_needed_only_where_videos_are_contrasted_without_a_queue(loss: str) -> None:
+    config = replace(CONFIG, **only(loss))
+    assert config.min_videos == 1
+    assert replace(config, queue_length=0).min_videos == (2 if loss == "inter" else 1)
+
+
 def test_the_defaults_are_those_of_the_released_code() -> None:
     config = SeCo.Config()
     assert config.clips == OppositeHalves(num_others=2)

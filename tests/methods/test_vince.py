@@ -154,6 +154,13 @@ def test_the_defaults_are_those_of_the_released_code() -> None:
     assert (config.embedding_dim, config.min_videos, replace(config, queue_length=0).min_videos) == (64, 1, 2)
 
 
+def test_one_video_of_many_frames_is_nothing_to_contrast_without_a_queue() -> None:
+    """Its eight keys are all its own; a loss of zero would look like success."""
+    method = build(queue_length=0)
+    with pytest.raises(ValueError, match=r"method.queue_length = 0 .* there is none"):
+        method(views_of(method, 1))
+
+
 def test_other_kinds_of_frames_are_refused() -> None:
     with pytest.raises(ValueError, match=r"method.clips must be RandomFramePairs, got SegmentPairs"):
         replace(CONFIG, clips=SegmentPairs(3))

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from unreel.errors import WeightsError
-from unreel.models.head_weights import load_head_weights
+from unreel.models.head_weights import load_both_networks, load_head_weights
 from unreel.models.heads import ProjectionHead
+from unreel.models.momentum import MomentumEncoder
 from unreel.models.multi_head import MultiHeadEncoder
 from unreel.models.resnet2d import ResNet2D
 from unreel.models.torchvision_names import to_torchvision
@@ -119,6 +120,19 @@ def test_a_projection_that_does_not_fit_as_a_whole_is_left(
         assert all(
             torch.equal(value, layers_of(fresh.heads[name])[n]) for n, value in layers_of(head).items()
         )
+
+
+def test_the_momentum_encoder_starts_where_the_network_does_be_it_loaded_or_not(tmp_path: Path) -> None:
+    """The heads of the file are twice as wide, so the network keeps its own, and they are copied."""
+    path, _ = moco_file(tmp_path / "moco.pth", hidden_dim=32)
+    encoder = build()
+    key_encoder = MomentumEncoder(
+        MultiHeadEncoder(ResNet2D(depth=18, width=0.125), ("one", "two"), 8, hidden_dim=16)
+    )
+    reports = load_both_networks(encoder, key_encoder, path)
+    assert (reports["backbone"].share_loaded, reports["heads"].share_loaded) == (1.0, 0.0)
+    slow = key_encoder.network.state_dict()
+    assert all(torch.equal(value, slow[name]) for name, value in encoder.state_dict().items())
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

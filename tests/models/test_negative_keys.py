@@ -58,6 +58,16 @@ def test_without_a_queue_the_keys_of_the_step_are_the_negatives_but_for_the_own_
     assert negatives.state_dict() == {}
 
 
+def test_nothing_is_noted_in_evaluation() -> None:
+    negatives = NegativeKeys(4, 3, exclude_own=True).eval()
+    negatives.take(KEYS, OWNERS, OWNERS)
+    negatives.train()
+    negatives.take(KEYS, OWNERS + 1, OWNERS + 1)
+    negatives.store()
+    assert negatives.queue is not None
+    assert negatives.queue.owners_K.tolist() == [5, 8, -1, -1]
+
+
 def test_one_video_without_a_queue_has_nothing_to_be_contrasted_with() -> None:
     with pytest.raises(ValueError, match=r"method.queue_length = 0 .* there is none; lower train.accumulate"):
         NegativeKeys(0, 3, exclude_own=True).take(KEYS[:1], OWNERS[:1], OWNERS[:1])

@@ -20,7 +20,7 @@ from unreel.methods.loss_weights import check_loss_weights, choose_losses, sum_l
 from unreel.methods.method import Method, StepOutput
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
-from unreel.models.head_weights import load_multi_head
+from unreel.models.head_weights import load_both_networks
 from unreel.models.heads import ProjectionHead
 from unreel.models.momentum import MomentumEncoder
 from unreel.models.multi_head import MultiHeadEncoder, extract_each, project_keys
@@ -63,7 +63,11 @@ class SeCo(Method):
 
     @dataclass(frozen=True)
     class Config(FrameSettings):
-        """Settings of `SeCo`; the defaults are those of its released code."""
+        """Settings of `SeCo`.
+
+        The defaults are those of its released code, but for `exclude_own_keys`, as that code keeps earlier
+        keys of a video among its negatives.
+        """
 
         clips: ClipSampling = field(default_factory=OppositeHalves)
         """A query from one half of the video, other frames from the other half."""
@@ -80,6 +84,11 @@ class SeCo(Method):
         def losses(self) -> tuple[str, ...]:
             """Names of the losses that are not left out; each has a head of its own."""
             return choose_losses(self, LOSSES)
+
+        @property
+        def min_videos(self) -> int:
+            """Two where the batch's other videos are the negatives of a loss."""
+            return super().min_videos if "inter" in self.losses else 1
 
         def __post_init__(self) -> None:
             """Refuse what cannot be trained.
@@ -132,9 +141,7 @@ class SeCo(Method):
         """
         if not self.config.has_initial_weights:
             return {}
-        reports = load_multi_head(self.online, self.config.initial_weights)
-        self.key_encoder.network.load_state_dict(self.online.state_dict())
-        return reports
+        return load_both_networks(self.online, self.key_encoder, self.config.initial_weights)
 
     def make_views(self, batch: VideoBatch) -> SeCoViews:
         """Augment every frame by itself, and the query's frame a second time."""

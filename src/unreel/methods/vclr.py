@@ -15,7 +15,7 @@ from unreel.methods.vclr_settings import VCLRSettings
 from unreel.methods.vclr_views import VCLRViews, make_vclr_views
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
-from unreel.models.head_weights import load_multi_head
+from unreel.models.head_weights import load_both_networks
 from unreel.models.momentum import MomentumEncoder
 from unreel.models.multi_head import MultiHeadEncoder, extract_each, project_keys
 from unreel.models.weight_matching import LoadReport
@@ -91,9 +91,7 @@ class VCLR(Method):
         """
         if not self.config.has_initial_weights:
             return {}
-        reports = load_multi_head(self.online, self.config.initial_weights)
-        self.key_encoder.network.load_state_dict(self.online.state_dict())
-        return reports
+        return load_both_networks(self.online, self.key_encoder, self.config.initial_weights)
 
     def make_views(self, batch: VideoBatch) -> VCLRViews:
         """Augment every frame by itself, and the query's frame a second time; draw the orders."""

@@ -16,7 +16,7 @@ from unreel.methods.frame_views import augment_frames
 from unreel.methods.method import Method, StepOutput
 from unreel.models.backbone import Backbone
 from unreel.models.batch_norm import forward_shuffled
-from unreel.models.head_weights import load_multi_head
+from unreel.models.head_weights import load_both_networks
 from unreel.models.momentum import MomentumEncoder
 from unreel.models.multi_head import MultiHeadEncoder, extract_each, project_keys
 from unreel.models.negative_keys import NegativeKeys
@@ -49,7 +49,11 @@ class VINCE(Method):
 
     @dataclass(frozen=True)
     class Config(FrameSettings):
-        """Settings of `VINCE`; the defaults are those of its released code, but for the network."""
+        """Settings of `VINCE`.
+
+        The defaults are those of its released code, but for the network, for the augmentation, which is
+        VCLR's, and for `exclude_own_keys`, as that code keeps earlier keys of a video among its negatives.
+        """
 
         clips: ClipSampling = field(default_factory=RandomFramePairs)
         """Frames of either view, from anywhere in the video."""
@@ -98,9 +102,7 @@ class VINCE(Method):
         """
         if not self.config.has_initial_weights:
             return {}
-        reports = load_multi_head(self.online, self.config.initial_weights)
-        self.key_encoder.network.load_state_dict(self.online.state_dict())
-        return reports
+        return load_both_networks(self.online, self.key_encoder, self.config.initial_weights)
 
     def make_views(self, batch: VideoBatch) -> VINCEViews:
         """Augment every frame by itself."""
@@ -123,27 +125,27 @@ class VINCE(Method):
         key_BNE = project_keys(self.key_encoder, HEAD, key_BND)
         num_frames = query_BNE.shape[1]
         owners_X = views.owners_B.repeat_interleave(num_frames)
-        negatives_KE, excluded_XK = self._negatives(key_BNE.flatten(0, 1), owners_X)
+        negatives_KE, excluded_BK = self._negatives(key_BNE.flatten(0, 1), owners_X, views.owners_B)
         loss = inter_frame_loss(
             query_BNE.flatten(0, 1),
             key_BNE.repeat_interleave(num_frames, dim=0),
             negatives_KE,
             temperature=self.config.temperature,
-            excluded_BK=excluded_XK,
+            excluded_BK=excluded_BK.repeat_interleave(num_frames, dim=0),
         )
         return StepOutput(loss, {"contrast": loss.detach(), **_describe(query_BNE, key_BNE, owners_X)})
 
-    def _negatives(self, keys_XE: Tensor, owners_X: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the keys of this step and of the queue, and which are no negatives of a query."""
-        negatives_KE, excluded_XK = self.negatives.take(keys_XE, owners_X, owners_X)
+    def _negatives(self, keys_XE: Tensor, owners_X: Tensor, owners_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys of this step and of the queue, and which are no negatives of a video."""
+        negatives_KE, excluded_BK = self.negatives.take(keys_XE, owners_X, owners_B)
         if not self.config.queue_length:
-            assert excluded_XK is not None
-            return negatives_KE, excluded_XK
+            assert excluded_BK is not None
+            return negatives_KE, excluded_BK
         keys_GE, owners_G = gather_rows(keys_XE), gather_rows(owners_X)
-        excluded_XG = owners_X[:, None] == owners_G[None, :]
-        if excluded_XK is None:
-            excluded_XK = excluded_XG.new_zeros(len(owners_X), len(negatives_KE))
-        return torch.cat([keys_GE, negatives_KE]), torch.cat([excluded_XG, excluded_XK], dim=1)
+        excluded_BG = owners_B[:, None] == owners_G[None, :]
+        if excluded_BK is None:
+            excluded_BK = excluded_BG.new_zeros(len(owners_B), len(negatives_KE))
+        return torch.cat([keys_GE, negatives_KE]), torch.cat([excluded_BG, excluded_BK], dim=1)
 
     def after_step(self, progress: float) -> None:
         """Move the momentum encoder and store the keys of the step."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from unreel.models.heads import ProjectionHead
+from unreel.models.momentum import MomentumEncoder
 from unreel.models.multi_head import MultiHeadEncoder
 from unreel.models.weight_matching import LoadReport, Naming, ShapeMismatch
 from unreel.models.weights import load_backbone_weights, load_state_dict_file
@@ -22,6 +23,21 @@ def load_multi_head(encoder: MultiHeadEncoder, path: Path) -> dict[str, LoadRepo
     """
     backbone = load_backbone_weights(encoder.backbone, path)
     return {"backbone": backbone, "heads": load_head_weights(encoder.heads, path, backbone=backbone)}
+
+
+def load_both_networks(
+    online: MultiHeadEncoder, key_encoder: MomentumEncoder, path: Path
+) -> dict[str, LoadReport]:
+    """Load a network as `load_multi_head` does; its momentum encoder starts from the same, in place.
+
+    Heads that the file does not fill keep their values and are copied too.
+
+    Raises:
+        WeightsError: the file cannot be read or does not fit the backbone.
+    """
+    reports = load_multi_head(online, path)
+    key_encoder.network.load_state_dict(online.state_dict())
+    return reports
 
 
 def load_head_weights(heads: nn.ModuleDict, path: Path, *, backbone: LoadReport) -> LoadReport:

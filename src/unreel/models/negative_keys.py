@@ -5,14 +5,15 @@ from torch import Tensor, nn
 from unreel.distributed import gather_rows, world_size
 from unreel.models.queue import KeyQueue
 
-# B queries, X keys of this process, K negatives, E embedding
+# B videos of this process, X keys of them, K negatives, E embedding
 
 
 class NegativeKeys(nn.Module):
     """A queue of keys with its videos; without a queue, the keys of the other videos of the batch.
 
-    The keys of a step are noted when they are seen and join the queue when the step is over, so no loss meets
-    its own keys, and every part of an accumulated batch is counted.
+    In training the keys of a step are noted when they are seen and join the queue when the step is over, so
+    no loss meets its own keys, and every part of an accumulated batch is counted. In evaluation no step ends,
+    and nothing is noted.
 
     Args:
         queue_length: K; 0 takes the keys of this step, of all processes, instead.
@@ -28,12 +29,12 @@ class NegativeKeys(nn.Module):
         self._noted: list[tuple[Tensor, Tensor]] = []
 
     def take(self, keys_XE: Tensor, key_owners_X: Tensor, owners_B: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the negatives of this step, and which of them are of the query's own video; note the keys.
+        """Return the negatives of this step, and which of them are of a video's own; note the keys.
 
         Args:
             keys_XE: keys of this step, without gradient.
             key_owners_X: the video of each.
-            owners_B: the video of each query.
+            owners_B: the videos whose queries ask, every one once.
 
         Returns:
             Shapes (K, E) and (B, K); None in place of the second when nothing is to be left out.
@@ -42,7 +43,8 @@ class NegativeKeys(nn.Module):
             ValueError: there is neither a queue nor another video.
         """
         if self.queue is not None:
-            self._noted.append((keys_XE, key_owners_X))
+            if self.training:
+                self._noted.append((keys_XE, key_owners_X))
             return self.queue.keys_KD, self.queue.excluded(owners_B) if self.exclude_own else None
         if world_size() * len(owners_B) < 2:
             raise ValueError(
