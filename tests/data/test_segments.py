@@ -102,6 +102,21 @@ def test_the_frames_of_a_pair_are_in_order_of_time_and_in_their_segments() -> No
                 assert (np.minimum(tuple_N // average, segments - 1) == expected).all()
 
 
+@pytest.mark.parametrize("num_frames", [1, 2, 3, 7, 300])
+def test_the_anchor_alone_is_the_anchor_of_the_pair(num_frames: int) -> None:
+    alone = SegmentPairs(3, num_tuples=1)
+    assert (alone.num_clips, SegmentPairs(3).num_clips) == (1, 2)
+    for draw in range(20):
+        pair = frames_of(SegmentPairs(3), num_frames, draw)
+        assert np.array_equal(frames_of(alone, num_frames, draw), pair[:1])
+
+
+@pytest.mark.parametrize(("num_tuples", "message"), [(0, "at least 1, got 0"), (3, "must be 1 or 2, got 3")])
+def test_there_is_an_anchor_and_at_most_one_positive_tuple(num_tuples: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"num_tuples .*{message}"):
+        SegmentPairs(3, num_tuples=num_tuples)
+
+
 def test_every_ordered_pair_of_a_segment_is_as_likely() -> None:
     # One segment of 5 frames: 20 ordered pairs, 400 of each in 8,000 draws. Chi-square with 19 degrees of
     # freedom exceeds 43.8 once in a thousand.

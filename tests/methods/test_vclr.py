@@ -96,12 +96,20 @@ def scalar_losses(method: VCLR, views: VCLRViews, row: int) -> dict[str, float]:
         method.video.negatives.queue.keys_KD.tolist(),
     )
     joined: list[float] = []
+    is_over_frames = method.config.official_order_norm
     for network, frames, order in (
         (online, anchor, views.order.anchor_order_BN[row]),
         (slow, positive[row], views.order.positive_order_BN[row]),
     ):
-        for n in order.tolist():  # the frames themselves are shuffled here
-            joined += unit(embed(network, "order", frames[n]))
+        # The frames themselves are shuffled here.
+        embedded = [embed(network, "order", frames[n]) for n in order.tolist()]
+        if is_over_frames:
+            lengths = [
+                math.sqrt(sum(value**2 for value in channel)) for channel in zip(*embedded, strict=True)
+            ]
+            joined += [value / length for row in embedded for value, length in zip(row, lengths, strict=True)]
+        else:
+            joined += [value for row in embedded for value in unit(row)]
     linear = method.order.classifier.layers[0]
     logits = [
         sum(w * x for w, x in zip(weights, joined, strict=True)) + bias
@@ -111,9 +119,10 @@ def scalar_losses(method: VCLR, views: VCLRViews, row: int) -> dict[str, float]:
     return {"inter": sum(inter) / 3, "intra": sum(intra) / 2, "video": video, "order": order}
 
 
-def test_every_loss_is_its_equation_worked_out_frame_by_frame() -> None:
-    """In evaluation mode, where a frame's features do not depend on its batch."""
-    method = build().eval()
+@pytest.mark.parametrize("is_over_frames", [False, True])
+def test_every_loss_is_its_equation_worked_out_frame_by_frame(is_over_frames: bool) -> None:
+    """In evaluation mode, where a frame's features do not depend on its batch; both norms of the order."""
+    method = build(official_order_norm=is_over_frames).eval()
     with torch.no_grad():  # the momentum encoder is another network, so that a mix-up would show
         for weight in method.key_encoder.parameters():
             weight.add_(0.02 * torch.randn_like(weight))
@@ -387,18 +396,40 @@ def test_with_one_other_frame_both_forms_of_the_intra_loss_are_the_same() -> Non
     assert one(views).terms["intra"].item() == pytest.approx(two(views).terms["intra"].item(), rel=1e-6)
 
 
-def test_the_released_norm_of_the_order_is_an_option() -> None:
-    views = views_of(build())
-    plain, official = (build(official_order_norm=norm)(views).terms["order"].item() for norm in (False, True))
-    assert plain != pytest.approx(official, rel=1e-3)
+@pytest.mark.parametrize("losses", [("inter", "intra"), ("inter",)])
+def test_without_a_positive_tuple_losses_of_frames_are_the_same(losses: tuple[str, ...]) -> None:
+    alone = build(**only(*losses), clips=SegmentPairs(3, num_tuples=1))
+    batch = batch_of()
+    views = alone.make_views(replace(batch, frames_BNTHWC=batch.frames_BNTHWC[:, :1]))
+    pair = build(**only(*losses))
+    assert alone(views).loss.item() == pair(pair.make_views(batch)).loss.item()
 
 
-def test_shuffle_bn_leaves_the_queries_alone_and_changes_the_keys() -> None:
+def test_shuffle_bn_leaves_the_queries_alone_and_deals_out_the_keys_in_groups() -> None:
+    """4 videos of 6 key frames: 24 frames in random order, 8 of them normalised together."""
     views = views_of(build())
-    plain, shuffled = build(), build(shuffle_bn_group=8)
-    one, other = plain._extract(views), shuffled._extract(views)
-    torch.testing.assert_close(one.anchor_BND, other.anchor_BND)
-    assert not torch.allclose(one.positive_BND, other.positive_BND)
+    plain, shuffled = build()._extract(views), build(shuffle_bn_group=8)
+    assert views.positive_BNCHW is not None
+    torch.manual_seed(5)
+    features = shuffled._extract(views)
+    torch.testing.assert_close(features.anchor_BND, plain.anchor_BND)
+    torch.manual_seed(5)
+    groups = torch.randperm(24).split(8)
+    rows = torch.arange(4)
+    others = [[n for n in range(3) if n != place] for place in views.query_place_B.tolist()]
+    frames_BMCHW = torch.cat(
+        [
+            views.positive_BNCHW,
+            views.twin_BCHW[:, None],
+            views.anchor_BNCHW[rows[:, None], torch.tensor(others)],
+        ],
+        dim=1,
+    )
+    fresh = build().key_encoder
+    found_XD = torch.cat([features.positive_BND, features.keys_BPD], dim=1).flatten(0, 1)
+    for group in groups:
+        assert len(set((group // 6).tolist())) > 1  # the company is of several videos
+        torch.testing.assert_close(found_XD[group], fresh(frames_BMCHW.flatten(0, 1)[group].unsqueeze(2)))
     fixed = build().eval()._extract(views), build(shuffle_bn_group=8).eval()._extract(views)
     torch.testing.assert_close(fixed[0].positive_BND, fixed[1].positive_BND)
 

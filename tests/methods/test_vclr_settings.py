@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +65,8 @@ def test_a_tuple_has_a_frame_per_segment() -> None:
         ({"clips": SegmentPairs(1), "intra_weight": 0.0}, "method.order_weight to 0"),
         ({"clips": SegmentPairs(19)}, "num_segments must be at most 18 where .* got 19"),
         ({"clips": SegmentPairs(1), "order_weight": 0.0}, "num_segments = 1 leaves no other frame"),
+        ({"clips": SegmentPairs(num_tuples=1)}, "num_tuples = 1 leaves no positive tuple"),
+        ({"clips": SegmentPairs(num_tuples=1), "video_weight": 0.0}, "method.order_weight to 0, or take 2"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -78,3 +81,26 @@ def test_many_segments_are_fine_where_their_order_does_not_matter() -> None:
 def test_one_segment_is_enough_for_frames_and_videos() -> None:
     config = replace(VCLR.Config(), clips=SegmentPairs(1), intra_weight=0.0, order_weight=0.0)
     assert config.losses == ("inter", "video")
+
+
+@pytest.mark.parametrize("weights", [{"video_weight": 0.0, "order_weight": 0.0}, {"order_weight": 0.0}])
+def test_a_positive_tuple_that_no_loss_compares_is_named_and_can_be_left_out(
+    weights: dict[str, float],
+) -> None:
+    config = replace(VCLR.Config(initial_weights=Path("random")), **weights)
+    if "video" in config.losses:
+        assert config.cautions() == ()
+        return
+    (caution,) = config.cautions()
+    assert "half of the frames of every video are decoded for nothing" in caution
+    assert "--method.clips.num-tuples 1" in caution
+    assert replace(config, clips=SegmentPairs(num_tuples=1)).cautions() == ()
+    random = replace(config, initial_weights=Path()).cautions()
+    assert len(random) == 2
+
+
+@pytest.mark.parametrize("loss", ["inter", "intra", "video", "order"])
+def test_two_videos_are_needed_only_where_videos_are_contrasted_without_a_queue(loss: str) -> None:
+    config = replace(VCLR.Config(), **OFF | {f"{loss}_weight": 1.0})
+    assert config.min_videos == 1
+    assert replace(config, queue_length=0).min_videos == (2 if loss in ("inter", "video") else 1)

@@ -103,7 +103,7 @@ def test_the_rows_of_the_ablations_are_flags(corpus: Path, tmp_path: Path) -> No
     row = ["--method.inter-weight", "0", "--method.intra-weight", "0", "--method.clips.num-segments", "5"]
     assert run([*words, *small, *short, *row]) == 0
     settings = json.loads((tmp_path / "run" / "recipe.json").read_text())["settings"]["method"]
-    assert settings["clips"] == {"num_segments": 5}
+    assert settings["clips"] == {"num_segments": 5, "num_tuples": 2}
     metrics = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert {"video", "order"} <= set(metrics)
     assert not {"inter", "intra"} & set(metrics)

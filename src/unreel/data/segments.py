@@ -11,6 +11,8 @@ from unreel.data.clips import ClipPlan, ClipSampling, check_length, require_at_l
 
 # N segments
 
+_MOST_TUPLES = 2
+
 
 @dataclass(frozen=True)
 class SegmentFrames(ClipSampling):
@@ -53,21 +55,34 @@ class SegmentPairs(ClipSampling):
 
     A segment has ``F // N`` frames and the last one the rest too; both frames are uniform in it. Where a
     segment has a single frame, both tuples have it (decision V18), and a video with fewer frames than
-    segments repeats frames, as in `SegmentFrames`. The plan has two rows of N frames, in order of time.
+    segments repeats frames, as in `SegmentFrames`. The plan has two rows of N frames, in order of time; one
+    where there is no positive tuple, and the anchor is the same then.
 
     Reference: VCLR, section 3.2.
     """
 
     num_segments: int = 3
     """N, segments of the video and frames of a tuple."""
+    num_tuples: int = 2
+    """The anchor tuple and the positive one; 1 leaves the positive one out, where nothing compares tuples."""
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "num_segments")
+        """Refuse what is no pair and no half of one.
+
+        Raises:
+            ValueError: a number is out of range.
+        """
+        require_at_least(1, self, "num_segments", "num_tuples")
+        if self.num_tuples > _MOST_TUPLES:
+            raise ValueError(
+                f"num_tuples must be 1 or {_MOST_TUPLES}, got {self.num_tuples}: an anchor tuple, and a "
+                "positive one to compare it with"
+            )
 
     @property
     def num_clips(self) -> int:
-        """The anchor tuple and the positive tuple."""
-        return 2
+        """The anchor tuple and the positive tuple, or the anchor alone."""
+        return self.num_tuples
 
     def sample(self, num_frames: int, generator: np.random.Generator) -> ClipPlan:
         """Draw two frames of every segment without replacement, in random order."""
@@ -76,13 +91,13 @@ class SegmentPairs(ClipSampling):
         average = num_frames // self.num_segments
         if average == 0:
             frames = (2 * segments + 1) * num_frames // (2 * self.num_segments)
-            return ClipPlan(np.stack([frames, frames]))
+            return ClipPlan(np.stack([frames, frames])[: self.num_tuples])
         length_N = np.where(segments < self.num_segments - 1, average, num_frames - segments * average)
         anchor_N = generator.integers(0, length_N)
         # One of the others: a draw from one less, which skips the anchor.
         other_N = generator.integers(0, np.maximum(length_N - 1, 1))
         positive_N = other_N + ((other_N >= anchor_N) & (length_N > 1))
-        return ClipPlan(segments * average + np.stack([anchor_N, positive_N]))
+        return ClipPlan((segments * average + np.stack([anchor_N, positive_N]))[: self.num_tuples])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,11 @@ LOSSES = ("inter", "intra", "video", "order")
 
 @dataclass(frozen=True)
 class VCLRSettings(FrameSettings):
-    """Everything that may be chosen about VCLR; the defaults are the paper's, or its released code's."""
+    """Everything that may be chosen about VCLR.
+
+    The defaults are the paper's, and its released code's where the paper is silent, but for
+    `exclude_own_keys`: that code keeps earlier keys of a video among its negatives.
+    """
 
     clips: ClipSampling = field(default_factory=SegmentPairs)
     """Pairs of tuples, a frame of every segment in each."""
@@ -48,10 +52,26 @@ class VCLRSettings(FrameSettings):
         return "inter" in self.losses or "intra" in self.losses
 
     @property
+    def min_videos(self) -> int:
+        """Two where the batch's other videos are the negatives of a loss."""
+        return super().min_videos if "inter" in self.losses or "video" in self.losses else 1
+
+    @property
     def num_segments(self) -> int:
         """N, frames of a tuple."""
         assert isinstance(self.clips, SegmentPairs)
         return self.clips.num_segments
+
+    def cautions(self) -> tuple[str, ...]:
+        """Warn of random weights, and of tuples that are decoded and that no loss compares."""
+        assert isinstance(self.clips, SegmentPairs)
+        if self.has_tuples or self.clips.num_tuples == 1:
+            return super().cautions()
+        return (
+            *super().cautions(),
+            "half of the frames of every video are decoded for nothing, as no loss compares tuples; set "
+            "--method.clips.num-tuples 1",
+        )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -63,6 +83,11 @@ class VCLRSettings(FrameSettings):
         check_loss_weights(self, LOSSES)
         if not isinstance(self.clips, SegmentPairs):
             raise ValueError(f"method.clips must be SegmentPairs, got {type(self.clips).__name__}")
+        if self.clips.num_tuples == 1 and self.has_tuples:
+            raise ValueError(
+                "method.clips.num_tuples = 1 leaves no positive tuple to compare with; set "
+                "method.video_weight and method.order_weight to 0, or take 2 tuples"
+            )
         if self.num_segments == 1 and ("intra" in self.losses or "order" in self.losses):
             raise ValueError(
                 "method.clips.num_segments = 1 leaves no other frame to compare with and no order; set "
