@@ -74,14 +74,6 @@ def test_the_classifier_of_the_paper_has_3076_weights() -> None:
     assert sum(weight.numel() for weight in TupleOrder(3, 128).parameters()) == 2 * 3 * 128 * 4 + 4 == 3_076
 
 
-def test_norms_differ() -> None:
-    torch.manual_seed(0)
-    query, key, question = torch.randn(2, 3, 4), torch.randn(2, 3, 4), ask_for_order(make_batch(2), 3)
-    channels, frames = TupleOrder(3, 4), TupleOrder(3, 4, norm="frames")
-    frames.load_state_dict(channels.state_dict())
-    assert channels(query, key, question)[0].item() != frames(query, key, question)[0].item()
-
-
 def test_the_loss_of_videos_is_equation_6() -> None:
     torch.manual_seed(0)
     task = VideoContrast(5, 4, temperature=0.1, exclude_own=True)
