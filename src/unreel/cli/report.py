@@ -5,6 +5,8 @@ from unreel.cli.subcommands import CommandGroup
 FIGURES = {
     "attention": ("report_attention", "which frames CACL's transformer looks at, and in their shuffled copy"),
     "gradcam": ("report_gradcam", "where in the frames of a few videos a network looks (Grad-CAM)"),
+    "retrieval": ("report_retrieval", "what one or more encoders find: frames of queries and nearest videos"),
+    "motion-gain": ("report_motion_gain", "what one encoder gains on another, class by class, over motion"),
     "motion": ("report_motion", "how much a video moves over time, and which windows training would draw"),
 }
 """Figure -> (module of this package, what it shows). Modules are imported only when their figure is drawn."""
