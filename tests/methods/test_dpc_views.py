@@ -7,15 +7,15 @@ from torch import Tensor
 
 from tests.methods.batches import make_batch
 from unreel.augment.compose import ClipAugmentation
-from unreel.methods.dpc_views import DPC_AUGMENTATION, ColorDraws, augment_blocks, augment_with_colors
-from unreel.seeding import RowGenerator
+from unreel.augment.frame_colors import ColorsOf
+from unreel.methods.dpc_views import DPC_AUGMENTATION, augment_blocks
 
 SMALL = replace(DPC_AUGMENTATION, size_px=16)
 PLAIN = replace(SMALL, jitter_prob=0.0, grayscale_prob=0.0)
 
 
 def blocks_of(
-    augmentation: ClipAugmentation, color_draws: ColorDraws = "frame", *, videos: int = 6, **changes: Any
+    augmentation: ClipAugmentation, color_draws: ColorsOf = "frame", *, videos: int = 6, **changes: Any
 ) -> Tensor:
     """Augment blocks of one and the same picture."""
     batch = make_batch(videos, clips=3, frames=2)
@@ -55,7 +55,7 @@ def test_blocks_and_frames_keep_their_places() -> None:
 
 
 @pytest.mark.parametrize("color_draws", ["frame", "clip"])
-def test_all_blocks_of_a_video_are_placed_alike(color_draws: ColorDraws) -> None:
+def test_all_blocks_of_a_video_are_placed_alike(color_draws: ColorsOf) -> None:
     views = blocks_of(PLAIN, color_draws)
     assert torch.equal(views, views[:, :1, :, :1].expand_as(views))
     assert count_different(views[:, 0, :, 0]) > 1
@@ -87,21 +87,6 @@ def test_a_scene_of_one_colour_keeps_the_range_of_the_normalisation() -> None:
     for channel in range(3):
         assert views[:, :, channel].min() >= low[channel] - 1e-5
         assert views[:, :, channel].max() <= high[channel] + 1e-5
-
-
-def test_what_happens_to_a_video_does_not_depend_on_its_batch() -> None:
-    batch = make_batch(4, clips=2, frames=2)
-
-    def views_of(rows: slice) -> Tensor:
-        return augment_with_colors(
-            SMALL,
-            batch.frames_BNTHWC[rows, 0],
-            RowGenerator(batch.keys_B[rows].numpy()),
-            sizes_B2=batch.sizes_B2[rows],
-            color_draws="frame",
-        )
-
-    torch.testing.assert_close(views_of(slice(None))[2:], views_of(slice(2, 4)))
 
 
 def test_padding_is_never_seen() -> None:

@@ -219,7 +219,7 @@ def test_settings_of_the_contrast_reach_it() -> None:
         assert build(replace(CONFIG, **change))(views).terms["contrast"].item() != pytest.approx(
             plain, rel=1e-3
         )
-    colors = build(replace(CONFIG, colors="frame")).make_views(make_paced_batch())
+    colors = build(replace(CONFIG, color_draws="frame")).make_views(make_paced_batch())
     assert not torch.equal(colors.clips_QCTHW, views.clips_QCTHW)
 
 

@@ -7,8 +7,7 @@ from tests.methods.batches import make_batch
 from unreel.augment.compose import ClipAugmentation
 from unreel.data.batch import VideoBatch
 from unreel.data.pace_clips import NO_PACE, PaceClips
-from unreel.methods.pace_views import PaceViews, augment_clips, make_pace_views
-from unreel.seeding import RowGenerator, derive_key
+from unreel.methods.pace_views import PaceViews, make_pace_views
 
 CLIPS = PaceClips(count=2, num_frames=4)
 STILL = ClipAugmentation(
@@ -35,7 +34,7 @@ def make_paced_batch(*, clips: int = 2, seed: int = 0, frames: int = 4) -> Video
 
 
 def views_of(batch: VideoBatch, **changes: object) -> PaceViews:
-    settings: dict[str, object] = {"clips": CLIPS, "augmentation": STILL, "colors": "clip"} | changes
+    settings: dict[str, object] = {"clips": CLIPS, "augmentation": STILL, "color_draws": "clip"} | changes
     return make_pace_views(batch, **settings)  # type: ignore[arg-type]
 
 
@@ -82,47 +81,6 @@ def test_videos_of_several_sizes_keep_their_padding_out() -> None:
     sizes[1] = 16
     views = views_of(replace(batch, frames_BNTHWC=frames, sizes_B2=sizes))
     assert (views.clips_QCTHW[2:4] == 1.0).all()
-
-
-def repeated_frames(num_clips: int = 3, num_frames: int = 4) -> torch.Tensor:
-    """Return clips whose frames are all the same."""
-    generator = torch.Generator().manual_seed(0)
-    frames = torch.randint(40, 200, (num_clips, 1, 20, 20, 3), dtype=torch.uint8, generator=generator)
-    return frames.expand(-1, num_frames, -1, -1, -1).contiguous()
-
-
-def augment(augmentation: ClipAugmentation, colors: str, *, seed: int = 0) -> torch.Tensor:
-    frames = repeated_frames()
-    generator = RowGenerator([derive_key(seed, row) for row in range(3)])
-    sizes = torch.full((3, 2), 20)
-    return augment_clips(augmentation, frames, generator, sizes, colors=colors)  # type: ignore[arg-type]
-
-
-def test_colours_of_a_clip_or_of_each_frame() -> None:
-    alike, apart = augment(COLORED, "clip"), augment(COLORED, "frame")
-    assert alike.shape == apart.shape == (3, 3, 4, 16, 16)
-    assert apart.is_contiguous()
-    assert all(torch.equal(alike[:, :, 0], alike[:, :, time]) for time in range(1, 4))
-    assert not any(torch.equal(apart[:, :, 0], apart[:, :, time]) for time in range(1, 4))
-    assert torch.equal(apart, augment(COLORED, "frame"))
-    assert not torch.equal(apart, augment(COLORED, "frame", seed=1))
-
-
-def test_crop_and_flip_are_the_same_however_colours_change() -> None:
-    moving = replace(COLORED, jitter_prob=0.0, grayscale_prob=0.0, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))
-    alike, apart = augment(moving, "clip"), augment(moving, "frame")
-    assert not torch.equal(alike[0], alike[1])
-    # A crop of bytes is bytes again, so nothing is lost to rounding.
-    torch.testing.assert_close(apart, alike, rtol=0, atol=1e-5)
-
-
-def test_grayscale_is_drawn_with_the_colours() -> None:
-    apart = augment(replace(STILL, grayscale_prob=0.5), "frame")
-    is_gray = (apart[:, 0] - apart[:, 1]).abs().amax(dim=(2, 3)) < 1e-5
-    assert 0 < int(is_gray.sum()) < is_gray.numel()
-    alike = augment(replace(STILL, grayscale_prob=0.5), "clip")
-    is_gray = (alike[:, 0] - alike[:, 1]).abs().amax(dim=(2, 3)) < 1e-5
-    assert (is_gray.all(dim=1) | ~is_gray.any(dim=1)).all()
 
 
 @pytest.mark.parametrize("clips", [1, 3])

@@ -69,7 +69,7 @@ def test_networks_are_those_of_the_tables() -> None:
 
 
 def test_the_official_recipe_asks_for_the_pace_alone_and_recolours_every_frame() -> None:
-    changes = {"clips": PaceClips(count=1), "contrast_weight": 0.0, "colors": "frame"}
+    changes = {"clips": PaceClips(count=1), "contrast_weight": 0.0, "color_draws": "frame"}
     assert PAPER["ucf101_official"].method == replace(Pace.Config(), **changes)
     assert PAPER["ucf101_official"].train == PAPER["ucf101"].train
 
@@ -123,8 +123,9 @@ def test_paces_and_positives_are_flags(corpus: Path, tmp_path: Path) -> None:
     words = ["pretrain", "pace.small", "--run", str(tmp_path / "run"), "--data.catalog", str(corpus)]
     small = ["--method.augmentation.size-px", "16", "--method.backbone.width", "0.125", "--data.height", "18"]
     short = ["--data.width", "24", "--train.batch-size", "4", "--train.steps", "1"]
-    flags = ["--method.clips.paces", "1", "3", "6", "--method.positives", "pace", "--method.colors", "frame"]
+    flags = ["--method.clips.paces", "1", "3", "6", "--method.positives", "pace"]
+    flags += ["--method.color-draws", "frame"]
     assert run([*words, *small, *short, *flags]) == 0
     settings = json.loads((tmp_path / "run" / "recipe.json").read_text())["settings"]["method"]
     assert settings["clips"]["paces"] == [1, 3, 6]
-    assert (settings["positives"], settings["colors"]) == ("pace", "frame")
+    assert (settings["positives"], settings["color_draws"]) == ("pace", "frame")

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from unreel.augment.compose import ClipAugmentation
+from unreel.augment.frame_colors import ColorsOf
 from unreel.data.batch import VideoBatch
 from unreel.data.block_clips import BlockClips
 from unreel.methods.dpc_task import DensePrediction, check_map, check_prediction, describe_hits
-from unreel.methods.dpc_views import DPC_AUGMENTATION, ColorDraws, augment_blocks
+from unreel.methods.dpc_views import DPC_AUGMENTATION, augment_blocks
 from unreel.methods.method import Method, MethodConfig, StepOutput
 from unreel.models.backbone import Backbone
 from unreel.models.r2d3d import R2D3DConfig
@@ -40,7 +41,7 @@ class DPC(Method):
         """Blocks at the end that are predicted from those before."""
         dropout_prob: float = 0.1
         """Share of the recurrent state that is left out at every step."""
-        color_draws: ColorDraws = "frame"
+        color_draws: ColorsOf = "frame"
         """Whether colours change from frame to frame, as in the released code, or per video. The same tint
         all over a video tells it from others."""
 

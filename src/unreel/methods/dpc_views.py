@@ -1,17 +1,12 @@
 """What DPC's network sees: the blocks of a video, placed alike, their colours drawn frame by frame or not."""
 
-import dataclasses
-from typing import Literal
-
 from torch import Tensor
 
 from unreel.augment.compose import IMAGENET_MEAN, IMAGENET_STD, ClipAugmentation
+from unreel.augment.frame_colors import ColorsOf, augment_with_colors
 from unreel.seeding import RowGenerator
 
-# B videos or clips, N blocks, T frames, C channels, H W pixels
-
-ColorDraws = Literal["frame", "clip"]
-"""Whether each frame of a view gets colours of its own, or all of them the same."""
+# B videos, N blocks, T frames, C channels, H W pixels
 
 DPC_AUGMENTATION = ClipAugmentation(
     crop="random",
@@ -29,51 +24,13 @@ DPC_AUGMENTATION = ClipAugmentation(
 """What DPC's released code does to the frames of UCF101, as far as settings go."""
 
 
-def augment_with_colors(
-    augmentation: ClipAugmentation,
-    frames_BTHWC: Tensor,
-    generator: RowGenerator,
-    *,
-    sizes_B2: Tensor,
-    color_draws: ColorDraws,
-) -> Tensor:
-    """Augment clips, all frames of a clip placed alike, their colours drawn per frame or per clip.
-
-    With colours per frame a clip is first placed, then rounded to bytes, then each of its frames recoloured
-    by itself; contrast then turns about the mean of the frame.
-
-    Args:
-        augmentation: what may happen.
-        frames_BTHWC: uint8 RGB.
-        generator: one stream per clip.
-        sizes_B2: height and width of the part of each clip that is picture.
-        color_draws: "frame" or "clip".
-
-    Returns:
-        Float32 (B, C, T, H, W).
-    """
-    has_color = augmentation.jitter_prob > 0 or augmentation.grayscale_prob > 0
-    if color_draws == "clip" or not has_color:
-        return augmentation.apply(frames_BTHWC, generator, sizes_B2=sizes_B2)
-    placing = dataclasses.replace(
-        augmentation, mean=(0.0,) * 3, std=(1.0,) * 3, jitter_prob=0.0, grayscale_prob=0.0
-    )
-    coloring = dataclasses.replace(augmentation, crop="center", flip_prob=0.0, blur_prob=0.0)
-    placed_BCTHW = placing.apply(frames_BTHWC, generator, sizes_B2=sizes_B2)
-    bytes_BTHWC = placed_BCTHW.mul_(255.0).round_().byte().permute(0, 2, 3, 4, 1)
-    num_frames = bytes_BTHWC.shape[1]
-    frames_F1HWC = bytes_BTHWC.reshape(-1, 1, *bytes_BTHWC.shape[2:])
-    colored_FCHW = coloring.apply(frames_F1HWC, generator.repeat(num_frames)).squeeze(2)
-    return colored_FCHW.reshape(-1, num_frames, *colored_FCHW.shape[1:]).transpose(1, 2)
-
-
 def augment_blocks(
     augmentation: ClipAugmentation,
     blocks_BNTHWC: Tensor,
     generator: RowGenerator,
     *,
     sizes_B2: Tensor,
-    color_draws: ColorDraws,
+    color_draws: ColorsOf,
 ) -> Tensor:
     """Augment the blocks of a video as one clip, so that all of them show the same part of the picture.
 

@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unreel.augment.compose import ClipAugmentation
+from unreel.augment.frame_colors import ColorsOf
 from unreel.data.batch import VideoBatch
 from unreel.data.pace_clips import NO_PACE, PaceClips
 from unreel.distributed import gather_rows, rank_index, sum_over_ranks, world_size
 from unreel.losses.contrastive import check_temperature, normalize
 from unreel.methods.loss_weights import check_loss_weights, sum_losses
 from unreel.methods.method import Method, MethodConfig, StepOutput
-from unreel.methods.pace_views import Colors, PaceViews, make_pace_views
+from unreel.methods.pace_views import PaceViews, make_pace_views
 from unreel.models.backbone import Backbone
 from unreel.models.heads import ProjectionHead
 from unreel.models.resnet2d import ResNetConfig
@@ -52,7 +53,7 @@ class Pace(Method):
         """What happens to every clip, independently of the others of its video."""
         backbone: BackboneConfig = field(default_factory=lambda: R2Plus1DConfig(depth=10))
         """The network that learns; it must see clips."""
-        colors: Colors = "clip"
+        color_draws: ColorsOf = "clip"
         """Whether all frames of a clip change colour alike, or each by itself, as in the released code."""
         pace_weight: float = 1.0
         """Weight of the cross-entropy of the pace; 0 leaves it out."""
@@ -118,7 +119,8 @@ class Pace(Method):
 
     def make_views(self, batch: VideoBatch) -> PaceViews:
         """Augment every clip by itself and read its pace from its frames."""
-        return make_pace_views(batch, self.config.clips, self.config.augmentation, colors=self.config.colors)
+        config = self.config
+        return make_pace_views(batch, config.clips, config.augmentation, color_draws=config.color_draws)
 
     def forward(self, views: PaceViews) -> StepOutput:
         """Add up the weighted losses that are switched on."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unreel.augment.frame_colors import augment_with_colors
 from unreel.data.batch import VideoBatch
 from unreel.methods.dpc_task import DensePrediction, check_map, describe_hits
-from unreel.methods.dpc_views import augment_blocks, augment_with_colors
+from unreel.methods.dpc_views import augment_blocks
 from unreel.methods.loss_weights import sum_losses
 from unreel.methods.method import Method, StepOutput
 from unreel.methods.tuple_tasks import OrderQuestion, TupleOrder, VideoContrast, ask_for_order

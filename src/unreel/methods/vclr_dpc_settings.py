@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from unreel.augment.compose import ClipAugmentation
+from unreel.augment.frame_colors import ColorsOf
 from unreel.augment.tuple_order import LONGEST_TUPLE
 from unreel.data.block_clips import BlocksAndSegmentClips
 from unreel.losses.contrastive import check_temperature
 from unreel.methods.dpc_task import check_prediction
-from unreel.methods.dpc_views import DPC_AUGMENTATION, ColorDraws
+from unreel.methods.dpc_views import DPC_AUGMENTATION
 from unreel.methods.loss_weights import check_loss_weights, choose_losses
 from unreel.methods.method import MethodConfig
 from unreel.models.momentum import check_momentum
@@ -40,7 +41,7 @@ class VCLRDPCSettings(MethodConfig):
     """Blocks at the end that are predicted from those before."""
     dropout_prob: float = 0.1
     """Share of the recurrent state that is left out at every step."""
-    color_draws: ColorDraws = "frame"
+    color_draws: ColorsOf = "frame"
     """Whether colours change from frame to frame, as in DPC's released code, or per video and clip."""
     embedding_dim: int = 128
     """Length of the embeddings of both heads."""

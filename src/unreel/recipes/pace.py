@@ -17,7 +17,7 @@ Where each number comes from:
   cosines, temperature 0.1, a head of 512, ReLU and 128, one softmax per pair with all clips of the other
   videos of the batch as negatives, from either clip; "same pace" likewise, with a softmax for every pair of
   clips of one pace. A batch of 30 is 30 videos, hence 60 clips. Colours change for all frames of a clip
-  alike, as everywhere here (decision E1); ``--method.colors frame`` is the released way. Pixels are in
+  alike, as everywhere here (decision E1); ``--method.color-draws frame`` is the released way. Pixels are in
   [0, 1], red first, where the code feeds integers up to 255, blue first. Videos of four frames or fewer are
   shown as stills that have no pace; the code would give them paces that they cannot show.
 """
@@ -48,7 +48,7 @@ def ucf101_official() -> Recipe:
     Nothing is contrasted. The published figures are of the full method, so none is of this recipe. Measured
     with this code: not yet.
     """
-    method = Pace.Config(clips=PaceClips(count=1), contrast_weight=0.0, colors="frame")
+    method = Pace.Config(clips=PaceClips(count=1), contrast_weight=0.0, color_draws="frame")
     return Recipe(method=method, data=_build_data(), train=_build_training(passes_per_epoch=10))
 
 
