@@ -210,11 +210,11 @@ def test_every_decision_that_the_code_refers_to_is_explained() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     used = set(
         re.findall(
-            r"\b[AVLE]\d{1,2}\b(?=[ ,.);]|$)", "\n".join(re.findall(r".*(?:decision|\(A\d).*", sources))
+            r"\b[AVSLE]\d{1,2}\b(?=[ ,.);]|$)", "\n".join(re.findall(r".*(?:decision|\(A\d).*", sources))
         )
     )
     explained = set(
-        re.findall(r"^\| ([AVLE]\d+) \|", (ROOT / "docs" / "methods.md").read_text(), flags=re.MULTILINE)
+        re.findall(r"^\| ([AVSLE]\d+) \|", (ROOT / "docs" / "methods.md").read_text(), flags=re.MULTILINE)
     )
     assert {"L5", "L11", "A18", "V1", "V8", "V18"} <= used
     assert used <= explained
