@@ -41,7 +41,11 @@ class Arguments(OutputArguments):
 
 
 def main(argv: list[str]) -> None:
-    """Run the protocol."""
+    """Run the protocol.
+
+    Raises:
+        ValueError: not one class is to be shown.
+    """
     arguments = parse_arguments(
         Arguments,
         argv,

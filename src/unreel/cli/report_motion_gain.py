@@ -26,7 +26,11 @@ class Arguments:
 
 
 def main(argv: list[str]) -> None:
-    """Draw the figure."""
+    """Draw the figure.
+
+    Raises:
+        ValueError: a negative number of classes is to be named.
+    """
     arguments = parse_arguments(
         Arguments,
         argv,
