@@ -90,6 +90,14 @@ def test_the_motion_of_a_class_is_the_median_of_its_videos_medians(catalog: Cata
     }
 
 
+def test_videos_without_a_class_play_no_part(catalog: Catalog) -> None:
+    column = catalog.table.schema.get_field_index("label")
+    labels = [["" if row in (0, 1) else label for row, label in enumerate(catalog.labels)]]
+    part = Catalog(catalog.table.set_column(column, catalog.table.schema.field(column), labels), catalog.root)
+    moved = measure_class_motion(part, make_motion(catalog), "label")
+    assert moved == {"speed0": [3, 6, 9], "speed1": [4, 7, 10], "speed2": [2, 5, 8, 11]}
+
+
 def test_gains_are_sorted_beside_the_motion_of_the_class(catalog: Catalog) -> None:
     result = make_result(catalog)
     assert [own.name for own in result.classes] == ["speed1", "speed2", "speed0"]
