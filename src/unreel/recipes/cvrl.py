@@ -83,7 +83,7 @@ def small() -> Recipe:
             embedding_dim=64,
             hidden_dim=128,
             queue_length=0,
-            momentum=0.5,
+            momentum=0.99,
         ),
         data=DataConfig(height=48, width=64, cache="ram"),
         train=build_small_training(),

@@ -18,8 +18,7 @@ def kinetics400() -> Recipe:
     not yet.
     The first clip is drawn by motion, which `unreel motion` measures beforehand. Rate, weight decay and
     schedule are the paper's; momentum, warm-up, gradient clipping and the batch that the rate is for are not
-    in it (decision S1): with another ``--train.batch-size`` than 256 give ``--train.optimizer.lr`` too, 1e-4
-    per 256 videos.
+    in it (decision S1): the rate is 1e-4 per 256 videos of a batch and follows ``--train.batch-size``.
     """
     return Recipe(method=SCVRL.Config(), data=build_data(), train=build_training(500))
 
@@ -50,8 +49,10 @@ def small() -> Recipe:
     """SCVRL for two CPU cores: a narrow C3D, 8 frames of small pictures, contrast inside the batch.
 
     Nothing is flipped or recoloured, and windows are drawn evenly, so that motion need not be measured. The
-    momentum is low because training is short: the key network is what the shuffles are told apart by, and it
-    learns that from the online network alone. Measured with this code: not yet.
+    key network moves faster than in long training. The contrast with shuffles is slow beside the other one:
+    in a trial of 300 steps it was at 2.53, chance being 2.56, with 42 % of the clips nearest to the one in
+    order, chance being 8 %. C3D sees the seams of shuffled clips, of which `pretrain` warns. Measured with
+    this code, as it stands here: not yet.
     """
     return Recipe(
         method=SCVRL.Config(
@@ -62,7 +63,7 @@ def small() -> Recipe:
             embedding_dim=64,
             hidden_dim=128,
             queue_length=0,
-            momentum=0.5,
+            momentum=0.99,
         ),
         data=DataConfig(height=48, width=64, cache="ram"),
         train=build_small_training(),
@@ -79,8 +80,12 @@ def build_training(epochs: int) -> TrainConfig:
     return TrainConfig(
         epochs=epochs,
         batch_size=256,
-        optimizer=OptimizerConfig(name="adamw", lr=1e-4, weight_decay=0.05, decay_norms=False, clip_norm=1.0),
-        schedule=ScheduleConfig(name="cosine", warmup_epochs=0.06 * epochs, warmup_lr=1e-6, final_lr=1e-6),
+        optimizer=OptimizerConfig(
+            name="adamw", lr=1e-4, lr_per_videos=256, weight_decay=0.05, decay_norms=False, clip_norm=1.0
+        ),
+        schedule=ScheduleConfig(
+            name="cosine", warmup_epochs=0.06 * epochs, warmup_factor=0.01, final_lr=1e-6
+        ),
     )
 
 
