@@ -67,10 +67,12 @@ def test_a_result_that_cannot_be_kept_is_shown_first_and_the_flag_is_named(
 
 
 def test_a_result_file_that_cannot_be_written_is_refused_beforehand(tmp_path: Path) -> None:
-    check_output(OutputArguments())
-    check_output(OutputArguments(out=tmp_path / "r.json"))
+    check_output(OutputArguments(), {"--features": tmp_path / "f.parquet"})
+    check_output(OutputArguments(out=tmp_path / "r.json"), {"--features": None})
     with pytest.raises(ValueError, match=r"--out .* is a folder"):
-        check_output(OutputArguments(out=tmp_path))
+        check_output(OutputArguments(out=tmp_path), {})
+    with pytest.raises(ValueError, match=r"--out names the same file as --features, .*; give another"):
+        check_output(OutputArguments(out=tmp_path / "f"), {"--features": tmp_path / "f"})
 
 
 def test_videos_that_failed_are_named_one_by_one(capsys: Capture) -> None:

@@ -100,7 +100,7 @@ def test_json_is_all_there_is_on_the_standard_output(folder: Path, capsys: Captu
         ("--beta 0", 2, "beta must be positive, got 0.0"),
         ("--num-workers 0", 2, "num_workers must be at least 1"),
         ("--backend raft", 2, "invalid choice 'raft'"),
-        ("--out catalog.parquet", 1, "catalog.parquet: is no table of motion"),
+        ("--out catalog.parquet", 2, "--out names the same file as --catalog"),
         ("--out x.csv --rejected ./x.csv", 2, "--out and --rejected name the same file"),
         ("--out /proc/m.parquet", 2, "--out /proc/m.parquet cannot be written"),
     ],

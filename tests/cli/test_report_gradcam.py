@@ -268,6 +268,18 @@ def test_what_cannot_be_done_is_refused_with_the_right_code(
     assert files_in(tmp_path) == ["file"]
 
 
+@pytest.mark.parametrize("flag", ["--catalog", "--classifier"])
+def test_numbers_do_not_replace_what_the_command_reads(
+    folder: Path, corpus: Path, tmp_path: Path, capsys: Capture, flag: str
+) -> None:
+    kept = {"--catalog": corpus, "--classifier": folder / "svm.safetensors"}[flag]
+    before = kept.read_bytes()
+    words = ["--classifier", str(folder / "svm.safetensors"), "--out", str(tmp_path / "a.png")]
+    assert report(folder, corpus, *words, "--data", str(kept)) == 2
+    assert f"--data names the same file as {flag}" in capsys.readouterr().err
+    assert kept.read_bytes() == before
+
+
 def test_a_figure_that_would_lie_in_the_place_of_a_strip_is_refused(
     folder: Path, corpus: Path, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate cycle --encoder runs/ccl/encoder --catalog catalog.parquet --out cycle.json",
     )
-    check_output(arguments)
+    check_output(arguments, {"--encoder": arguments.encoder, "--catalog": arguments.catalog})
     encoder = Encoder.load(arguments.encoder)
     with ProgressBar("Embedding", unit="videos") as progress:
         result = evaluate_cycle(

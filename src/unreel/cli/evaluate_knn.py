@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate knn --features features.parquet --out knn.json",
     )
-    check_output(arguments)
+    check_output(arguments, {"--features": arguments.features})
     result = evaluate_knn(
         FeatureTable.load(arguments.features),
         ks=arguments.ks,

@@ -53,11 +53,12 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate motion-gain cvrl.json scvrl.json --catalog catalog.parquet --out gain.json",
     )
-    check_output(arguments)
+    path = name_table(arguments.catalog) if arguments.motion is None else arguments.motion
+    inputs = {"the first result": arguments.first, "the second": arguments.second}
+    check_output(arguments, {**inputs, "--catalog": arguments.catalog, "--motion": path})
     if arguments.num_shown < 1:
         raise ValueError(f"num_shown must be at least 1, got {arguments.num_shown}")
     catalog = Catalog.load(arguments.catalog)
-    path = name_table(arguments.catalog) if arguments.motion is None else arguments.motion
     table = MotionTable.load(path)
     first, second = (
         ClassAccuracies.load(source, level=arguments.level, k=arguments.k)

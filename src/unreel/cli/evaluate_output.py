@@ -44,13 +44,17 @@ class ComparisonArguments(OutputArguments):
         return RankingConfig(self.by, self.query_split, self.gallery_split, self.center)
 
 
-def check_output(arguments: OutputArguments) -> None:
+def check_output(arguments: OutputArguments, inputs: Mapping[str, Path | Sequence[Path] | None]) -> None:
     """Refuse a result file that cannot be written, before anything is measured.
 
+    Args:
+        arguments: of the command.
+        inputs: by flag, what the command reads and the file must not replace.
+
     Raises:
-        ValueError: it cannot.
+        ValueError: it cannot, or replaces an input.
     """
-    check_outputs({"--out": arguments.out})
+    check_outputs({"--out": arguments.out}, inputs)
 
 
 def deliver(values: Mapping[str, Any], arguments: OutputArguments) -> bool:

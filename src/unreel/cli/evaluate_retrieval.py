@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate retrieval --features features.parquet --out retrieval.json",
     )
-    check_output(arguments)
+    check_output(arguments, {"--features": arguments.features})
     result = evaluate_retrieval(
         FeatureTable.load(arguments.features), ks=arguments.ks, config=arguments.config
     )

@@ -76,9 +76,9 @@ def open_run(arguments: RunArguments, progress: Progress) -> OpenedRun:
         TrainingError: the folder holds no run, or none with a checkpoint.
         CatalogError: the catalog is missing, lacks the split, or has no video that is long enough.
         ValueError: the run is of another method, a number is out of range, the device is not there, or
-            ``--out`` cannot be written.
+            ``--out`` cannot be written or replaces an input.
     """
-    check_output(arguments)
+    check_output(arguments, {"--run": arguments.run, "--catalog": arguments.catalog})
     loaded = load_run_method(arguments.run)
     loaded.method.to(choose_device(arguments.device))
     catalog = Catalog.load(arguments.catalog, root=arguments.root)

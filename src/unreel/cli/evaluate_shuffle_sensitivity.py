@@ -91,7 +91,7 @@ def main(argv: list[str]) -> None:
         example="unreel evaluate shuffle-sensitivity --encoder runs/scvrl/encoder --catalog catalog.parquet "
         "--out shuffle.json",
     )
-    check_output(arguments)
+    check_output(arguments, {"--encoder": arguments.encoder, "--catalog": arguments.catalog})
     embedder = _choose_embedder(arguments)
     with ProgressBar("Embedding", unit="videos") as progress:
         result = evaluate_shuffle_sensitivity(

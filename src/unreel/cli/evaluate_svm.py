@@ -67,7 +67,9 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate svm --features features.parquet --out svm.json",
     )
-    check_outputs({"--out": arguments.out, "--classifier": arguments.classifier})
+    check_outputs(
+        {"--out": arguments.out, "--classifier": arguments.classifier}, {"--features": arguments.features}
+    )
     svm = SVMConfig(
         costs=arguments.costs,
         has_bias=arguments.bias,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from unreel.cli.output_files import check_outputs
 from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary
 from unreel.data.catalog import Catalog
 from unreel.features.encoder import Encoder, Precision, choose_device
@@ -70,6 +71,8 @@ def main(argv: list[str]) -> None:
     arguments = parse_arguments(
         Arguments, argv, command="extract", description=__doc__ or "", example=_EXAMPLE
     )
+    inputs = {"--encoder": arguments.encoder, "--catalog": arguments.catalog}
+    check_outputs({"--out": arguments.out}, inputs)
     embedder = _choose_embedder(arguments)
     catalog = Catalog.load(arguments.catalog, root=arguments.root)
     with ProgressBar("Extracting", unit="videos") as progress:

@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
     )
     catalog = Catalog.load(arguments.catalog, root=arguments.root)
     out = name_table(arguments.catalog) if arguments.out is None else arguments.out
-    check_outputs({"--out": out, "--rejected": arguments.rejected})
+    check_outputs({"--out": out, "--rejected": arguments.rejected}, {"--catalog": arguments.catalog})
     try:
         with ProgressBar("Measuring", unit="s of video") as progress:
             summary = measure_motion(

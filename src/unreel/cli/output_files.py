@@ -1,20 +1,34 @@
 """Files that flags name for a result: found to be impossible before the work, not after it."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from unreel.errors import UnreelError
 
+_FILES_OF_RUNS = {
+    "recipe.json",
+    "provenance.json",
+    "metrics.jsonl",
+    "rejected.csv",
+    "model.safetensors",
+    "encoder.json",
+}
+_FOLDERS_OF_RUNS = {"checkpoints", "encoder"}
+"""What runs and encoders keep in their folders; results may lie beside it."""
 
-def check_outputs(paths: Mapping[str, Path | None]) -> None:
-    """Refuse files that cannot be written, and two flags that name the same one; nothing is left behind.
+
+def check_outputs(
+    paths: Mapping[str, Path | None], inputs: Mapping[str, Path | Sequence[Path] | None] | None = None
+) -> None:
+    """Refuse files that cannot be written, or whose place is taken; nothing is left behind.
 
     Args:
         paths: by flag, such as ``"--out"``; None where nothing is asked for.
+        inputs: by flag, what the command reads: files, and folders of runs and encoders.
 
     Raises:
-        ValueError: a file cannot be written, or would be written twice.
+        ValueError: a file cannot be written, would be written twice, or would replace what is read.
     """
     flags: dict[Path, str] = {}
     for flag, path in paths.items():
@@ -24,6 +38,19 @@ def check_outputs(paths: Mapping[str, Path | None]) -> None:
         first = flags.setdefault(path.resolve(), flag)
         if first != flag:
             raise ValueError(f"{first} and {flag} name the same file, {path}; give each a file of its own")
+        for input_flag, given in (inputs or {}).items():
+            for source in [given] if isinstance(given, Path) else given or ():
+                _check_input(flag, path.resolve(), input_flag, source.resolve())
+
+
+def _check_input(flag: str, path: Path, input_flag: str, source: Path) -> None:
+    if path == source:
+        raise ValueError(f"{flag} names the same file as {input_flag}, {source}; give another")
+    if not path.is_relative_to(source):
+        return
+    parts = path.relative_to(source).parts
+    if parts[0] in _FOLDERS_OF_RUNS or (len(parts) == 1 and parts[0] in _FILES_OF_RUNS):
+        raise ValueError(f"{flag} {path} is a file of {input_flag} {source} itself; give another")
 
 
 def _check_output(flag: str, path: Path) -> None:

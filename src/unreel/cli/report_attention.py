@@ -66,7 +66,10 @@ def main(argv: list[str]) -> None:
         example="unreel report attention --run runs/cacl --catalog catalog.parquet --out attention.png",
     )
     check_figure_path(arguments.out)
-    check_outputs({"--out": arguments.out, "--data": arguments.data})
+    check_outputs(
+        {"--out": arguments.out, "--data": arguments.data},
+        {"--run": arguments.run, "--catalog": arguments.catalog},
+    )
     loaded = load_run_method(arguments.run)
     catalog = Catalog.load(arguments.catalog, root=arguments.root)
     chosen, settings = choose_videos(loaded, catalog, arguments.split)

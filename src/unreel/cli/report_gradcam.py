@@ -144,7 +144,10 @@ def _choose_videos(arguments: Arguments) -> tuple[Catalog, dict[str, Any]]:
 def _check_outputs(arguments: Arguments, out: Path | None, chosen: Catalog) -> None:
     folder = arguments.separate
     strips = {} if folder is None else {f"--separate ({id_})": folder / name_strip(id_) for id_ in chosen.ids}
-    check_outputs({"--out": out, "--data": arguments.data, **strips})
+    inputs = {"--encoder": arguments.encoder, "--catalog": arguments.catalog}
+    check_outputs(
+        {"--out": out, "--data": arguments.data, **strips}, {**inputs, "--classifier": arguments.classifier}
+    )
 
 
 def _describe_classifier(arguments: Arguments, classifier: LinearClassifier | None) -> dict[str, Any]:

@@ -65,9 +65,13 @@ def main(argv: list[str]) -> None:
         example="unreel report motion --catalog catalog.parquet --out motion.png",
     )
     check_figure_path(arguments.out)
-    check_outputs({"--out": arguments.out, "--data": arguments.data})
+    table = name_table(arguments.catalog) if arguments.motion is None else arguments.motion
+    check_outputs(
+        {"--out": arguments.out, "--data": arguments.data},
+        {"--catalog": arguments.catalog, "--motion": table},
+    )
     check_beta(arguments.beta)
-    view = _look(arguments)
+    view = _look(arguments, table)
     values = view.to_json()
     if arguments.json:
         print_json(values)
@@ -81,9 +85,8 @@ def main(argv: list[str]) -> None:
     )
 
 
-def _look(arguments: Arguments) -> MotionView:
+def _look(arguments: Arguments, path: Path) -> MotionView:
     catalog = Catalog.load(arguments.catalog, root=arguments.root)
-    path = name_table(arguments.catalog) if arguments.motion is None else arguments.motion
     table = MotionTable.load(path)
     row = choose_video(catalog, table, arguments.video, arguments.beta)
     # A finite beta alone asks for motion, and motion is what is shown here, whatever beta.

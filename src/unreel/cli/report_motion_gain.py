@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
         example="unreel report motion-gain gain.json --out motion_gain.png",
     )
     check_figure_path(arguments.out)
-    check_outputs({"--out": arguments.out})
+    check_outputs({"--out": arguments.out}, {"the result": arguments.result})
     if arguments.num_names < 0:
         raise ValueError(f"num_names must be 0 or more, got {arguments.num_names}")
     gain = MotionGain.load(arguments.result)

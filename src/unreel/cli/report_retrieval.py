@@ -64,7 +64,10 @@ def main(argv: list[str]) -> None:
         Arguments, argv, command="report retrieval", description=__doc__ or "", example=_EXAMPLE
     )
     check_figure_path(arguments.out)
-    check_outputs({"--out": arguments.out, "--data": arguments.data})
+    check_outputs(
+        {"--out": arguments.out, "--data": arguments.data},
+        {"--features": arguments.features, "--catalog": arguments.catalog},
+    )
     tables = [FeatureTable.load(path) for path in arguments.features]
     view = _look(tables, arguments)
     values = {

@@ -14,6 +14,7 @@ from typing import Literal
 
 import tyro
 
+from unreel.cli.output_files import check_outputs
 from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary, print_warning
 from unreel.data.listing import FolderLabels, ListSplits
 from unreel.data.scan import scan_videos
@@ -66,6 +67,8 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel scan videos/ --out catalog.parquet --labels from-folders",
     )
+    sources = [source for source in arguments.sources if not source.is_dir()]
+    check_outputs({"--out": arguments.out, "--rejected": arguments.rejected}, {"a source": sources})
     try:
         with ProgressBar("Scanning", unit="files") as progress:
             summary = scan_videos(
