@@ -53,7 +53,8 @@ SUITES = {
         flags=(
             *("--backbone", "resnet_18", "--method.initial-weights", "random", *SLOW_COPY),
             *("--data.height", "128", "--data.width", "0", "--method.augmentation.size-px", "112"),
-            *("--train.batch-size", "64", "--train.epochs", "200", "--train.optimizer.lr", "0.05"),
+            *("--train.batch-size", "64", "--train.epochs", "200"),
+            *("--train.optimizer.lr", "0.05", "--train.optimizer.lr-per-videos", "0"),
             *("--train.schedule.warmup-epochs", "5"),
         ),
         clips_per_video=30,

@@ -8,7 +8,7 @@ def test_seco_has_the_numbers_of_its_released_code() -> None:
     recipe = seco.kinetics400()
     method = recipe.method
     assert isinstance(method, SeCo.Config)
-    assert (recipe.train.batch_size, recipe.train.optimizer.lr, recipe.train.epochs) == (512, 0.2, 400)
+    assert (recipe.train.batch_size, recipe.train.highest_lr, recipe.train.epochs) == (512, 0.2, 400)
     assert (method.queue_length, method.temperature, method.momentum) == (131_072, 0.1, 0.999)
     assert seco.ucf101() == seco.hacs() == recipe
 

@@ -29,7 +29,8 @@ def test_the_recipes_have_the_numbers_of_paper_and_code(recipe: vclr.Recipe) -> 
     train = recipe.train
     assert (train.epochs, train.steps, train.batch_size) == (400, 0, 512)
     assert (train.optimizer.name, train.optimizer.momentum) == ("sgd", 0.9)
-    assert (train.optimizer.lr, train.optimizer.weight_decay) == (0.2, 1e-4)
+    assert (train.optimizer.lr, train.optimizer.lr_per_videos, train.highest_lr) == (0.1, 256, 0.2)
+    assert train.optimizer.weight_decay == 1e-4
     assert (recipe.data.height, recipe.data.width) == (256, 0)
 
 
@@ -39,11 +40,20 @@ def test_the_rate_follows_the_batch_and_the_schedule_is_that_of_the_code() -> No
     expected = {0: 0.002, 1: 0.0416, 5: 0.2, 100: 0.172788, 200: 0.101989, 400: 1e-6}
     for epoch, rate in expected.items():
         found = learning_rate(
-            train.schedule, train.optimizer.lr, step=468 * epoch, num_steps=468 * 400, steps_per_epoch=468
+            train.schedule, train.highest_lr, step=468 * epoch, num_steps=468 * 400, steps_per_epoch=468
         )
         assert found == pytest.approx(rate, abs=5e-7)
-    half = vclr.build_training(256)
-    assert (half.optimizer.lr, half.schedule.warmup_lr) == (0.1, 0.001)
+    half = replace(train, batch_size=256)  # as --train.batch-size does
+    found = learning_rate(half.schedule, half.highest_lr, step=0, num_steps=9, steps_per_epoch=1)
+    assert (half.highest_lr, found) == (0.1, pytest.approx(0.001))
+
+
+def test_the_metrics_have_the_rate_that_was_used(corpus: Path, tmp_path: Path) -> None:
+    """4 videos a step: a 64th of 0.1. Both steps are warm-up, the second half way from a hundredth."""
+    recipe = shrink_recipe(vclr.kinetics400(), corpus)
+    recipe = replace(recipe, method=replace(recipe.method, backbone=ResNetConfig(depth=18, width=0.125)))
+    summary = pretrain(recipe, tmp_path / "run", recipe_name="vclr.kinetics400")
+    assert summary.metrics["lr"] == pytest.approx(0.1 / 64 * (0.01 + 0.99 / 2))
 
 
 def test_the_small_recipe_starts_from_random_weights_on_purpose() -> None:

@@ -30,6 +30,10 @@ def test_a_recipe_survives_json(method: MoCo.Config | CCL.Config) -> None:
         (TrainConfig(log_every_steps=0), "train.log_every_steps must be at least 1"),
         (TrainConfig(keep_checkpoints=0), "train.keep_checkpoints must be at least 1"),
         (TrainConfig(optimizer=OptimizerConfig(lr=0.0)), "train.optimizer.lr must be positive, got 0.0"),
+        (
+            TrainConfig(optimizer=OptimizerConfig(lr_per_videos=-1)),
+            "lr_per_videos must be at least 0, got -1",
+        ),
     ],
 )
 def test_numbers_that_cannot_train_are_refused(train: TrainConfig, message: str) -> None:
@@ -46,6 +50,8 @@ def test_steps_may_replace_epochs() -> None:
     [
         ({"decay_every_epochs": 0.0}, "decay_every_epochs must be positive, got 0.0"),
         ({"warmup_epochs": -1.0}, "warmup_epochs must not be negative, got -1.0"),
+        ({"warmup_factor": -0.1}, "warmup_factor must be a share .* got -0.1; 0.01 starts at a hundredth"),
+        ({"warmup_factor": 1.5}, "warmup_factor must be a share of the highest rate"),
         ({"decay_at": ()}, r"decay_at must be shares .* got \(\)"),
         ({"decay_at": (0.0, 0.5)}, r"above 0, below 1 and rising, got \(0.0, 0.5\)"),
         ({"decay_at": (0.5, 1.0)}, r"above 0, below 1 and rising, got \(0.5, 1.0\)"),
@@ -58,6 +64,14 @@ def test_steps_may_replace_epochs() -> None:
 def test_a_schedule_outside_the_training_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ScheduleConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "per_videos", "used"), [(512, 256, 0.2), (64, 256, 0.025), (64, 0, 0.1)]
+)
+def test_a_rate_for_so_many_videos_follows_the_batch(batch_size: int, per_videos: int, used: float) -> None:
+    train = TrainConfig(batch_size=batch_size, optimizer=OptimizerConfig(lr=0.1, lr_per_videos=per_videos))
+    assert train.highest_lr == pytest.approx(used)
 
 
 def test_milestones_survive_json() -> None:

@@ -10,11 +10,24 @@ from unreel.train.schedule import learning_rate
 
 def test_warm_up_and_cosine_give_the_rates_of_vclr() -> None:
     # Batch 512, rate 0.2, five epochs of warm-up from a hundredth, cosine to 1e-6 at epoch 400.
-    config = ScheduleConfig(name="cosine", warmup_epochs=5, warmup_lr=0.002, final_lr=1e-6)
+    config = ScheduleConfig(name="cosine", warmup_epochs=5, warmup_factor=0.01, final_lr=1e-6)
     expected = {0: 0.002, 1: 0.0416, 5: 0.2, 100: 0.172788, 200: 0.101989, 400: 1e-6}
     for epoch, rate in expected.items():
         found = learning_rate(config, 0.2, step=epoch * 470, num_steps=400 * 470, steps_per_epoch=470)
         assert found == pytest.approx(rate, abs=5e-7)
+
+
+@given(st.floats(1e-6, 10.0), st.floats(0, 1), st.integers(1, 20), st.integers(0, 19))
+def test_a_warm_up_is_a_share_of_whatever_the_rate_is(
+    lr: float, factor: float, steps: int, step: int
+) -> None:
+    config = ScheduleConfig(name="constant", warmup_epochs=steps, warmup_factor=factor)
+    step = min(step, steps - 1)
+    rate = learning_rate(config, lr, step=step, num_steps=100, steps_per_epoch=1)
+    assert rate == pytest.approx(lr * factor + (lr - lr * factor) * step / steps)
+    assert learning_rate(config, 2 * lr, step=step, num_steps=100, steps_per_epoch=1) == pytest.approx(
+        2 * rate
+    )
 
 
 def test_steps_divide_by_ten_every_twenty_epochs_as_in_ccl() -> None:

@@ -19,8 +19,8 @@ def kinetics400() -> Recipe:
     The published network starts from ImageNet's MoCo v2, 200 epochs, heads included: give its file with
     ``--method.initial-weights`` (decision V1). Rate, temperature, queues, momentum and warm-up are those of
     the released code, as the paper has none of them (decisions V6 and V7). The released videos are cut or
-    padded to 300 frames; here the segments are of the whole video. The rate is 0.1 per 256 videos of a batch:
-    with another ``--train.batch-size`` give ``--train.optimizer.lr`` too.
+    padded to 300 frames; here the segments are of the whole video. The rate is 0.1 per 256 videos of a batch,
+    so 0.2 for these 512, and follows ``--train.batch-size``.
     """
     return Recipe(method=VCLR.Config(), data=DataConfig(height=256, width=0), train=build_training(512))
 
@@ -29,8 +29,8 @@ def ucf101() -> Recipe:
     """VCLR with ResNet-50 on UCF101, training split 1: the recipe of Kinetics-400.
 
     Paper: Table 4: recall@1 46.8 %. Measured with this code: not yet.
-    With 9,537 videos the queue of 131,072 frame keys reaches back four and a half epochs, that of video keys
-    thirteen; earlier keys of a video are not among its negatives here.
+    With 9,537 videos the queue of 131,072 frame keys reaches back 4.6 epochs, that of video keys 13.7;
+    earlier keys of a video are not among its negatives here.
     """
     return kinetics400()
 
@@ -70,12 +70,11 @@ def small() -> Recipe:
 
 def build_training(batch_size: int) -> TrainConfig:
     """Return how VCLR and SeCo train: the rate follows the batch, 0.1 for 256 videos (decision V6)."""
-    lr = 0.1 * batch_size / 256
     return TrainConfig(
         epochs=400,
         batch_size=batch_size,
-        optimizer=OptimizerConfig(name="sgd", lr=lr, momentum=0.9, weight_decay=1e-4),
-        schedule=ScheduleConfig(name="cosine", warmup_epochs=5, warmup_lr=lr / 100, final_lr=1e-6),
+        optimizer=OptimizerConfig(name="sgd", lr=0.1, lr_per_videos=256, momentum=0.9, weight_decay=1e-4),
+        schedule=ScheduleConfig(name="cosine", warmup_epochs=5, warmup_factor=0.01, final_lr=1e-6),
     )
 
 

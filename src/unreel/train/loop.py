@@ -104,7 +104,7 @@ def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch | Unreadab
 def _learning_rate(job: Job, step: int) -> float:
     return learning_rate(
         job.recipe.train.schedule,
-        job.recipe.train.optimizer.lr,
+        job.recipe.train.highest_lr,
         step=step - 1,
         num_steps=job.num_steps,
         steps_per_epoch=job.batches.batches_per_epoch,

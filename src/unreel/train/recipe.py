@@ -15,7 +15,10 @@ class OptimizerConfig:
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     """SGD with momentum, Adam, or AdamW."""
     lr: float = 0.01
-    """Highest learning rate."""
+    """Highest learning rate; with ``lr_per_videos`` that of a batch of so many videos."""
+    lr_per_videos: int = 0
+    """Videos of a batch for which ``lr`` is meant: the rate that is used grows and shrinks with the batch, as
+    ``lr * batch_size / lr_per_videos``. 0 takes ``lr`` as it is, whatever the batch."""
     momentum: float = 0.9
     """Of SGD; Adam and AdamW take it as their first beta."""
     weight_decay: float = 1e-4
@@ -33,9 +36,9 @@ class ScheduleConfig:
     name: Literal["constant", "cosine", "step", "milestones"] = "cosine"
     """Shape behind the warm-up."""
     warmup_epochs: float = 0.0
-    """Epochs in which the rate rises linearly from ``warmup_lr``."""
-    warmup_lr: float = 0.0
-    """Where the warm-up starts."""
+    """Epochs in which the rate rises linearly to its highest."""
+    warmup_factor: float = 0.0
+    """Share of the highest rate at which the warm-up starts."""
     final_lr: float = 0.0
     """Where cosine ends."""
     decay_every_epochs: float = 20.0
@@ -63,6 +66,11 @@ class ScheduleConfig:
             )
         if self.warmup_epochs < 0:
             raise ValueError(f"train.schedule.warmup_epochs must not be negative, got {self.warmup_epochs}")
+        if not 0.0 <= self.warmup_factor <= 1.0:
+            raise ValueError(
+                "train.schedule.warmup_factor must be a share of the highest rate, between 0 and 1, got "
+                f"{self.warmup_factor}; 0.01 starts at a hundredth"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,12 @@ class TrainConfig:
     keep_checkpoints: int = 2
     """Checkpoints that are kept, the newest ones."""
 
+    @property
+    def highest_lr(self) -> float:
+        """The highest rate that is used, in proportion to the batch where the optimiser's is for another."""
+        lr, videos = self.optimizer.lr, self.optimizer.lr_per_videos
+        return lr * self.batch_size / videos if videos else lr
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -123,6 +137,7 @@ class Recipe:
             ("train.log_every_steps", train.log_every_steps, 1),
             ("train.checkpoint_every_steps", train.checkpoint_every_steps, 1),
             ("train.keep_checkpoints", train.keep_checkpoints, 1),
+            ("train.optimizer.lr_per_videos", train.optimizer.lr_per_videos, 0),
             ("train.steps", train.steps, 0),
             ("train.epochs", train.epochs, 0 if train.steps else 1),
         ):

@@ -10,8 +10,8 @@ def learning_rate(
 ) -> float:
     """Return the rate of an optimiser step.
 
-    Warm-up is linear from ``warmup_lr``, which is the rate of step 0, to ``base_lr``. Behind it, cosine falls
-    from ``base_lr`` to ``final_lr``, which it would reach at step ``num_steps``; "step" multiplies by
+    Warm-up is linear from ``warmup_factor * base_lr``, the rate of step 0, to ``base_lr``. Behind it, cosine
+    falls from ``base_lr`` to ``final_lr``, which it would reach at step ``num_steps``; "step" multiplies by
     ``decay_factor`` every ``decay_every_epochs``, counted from the start of training; "milestones" does so
     when each share of ``decay_at`` of the steps is done.
 
@@ -27,7 +27,7 @@ def learning_rate(
     """
     warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps)
     if step < warmup_steps:
-        return config.warmup_lr + (base_lr - config.warmup_lr) * step / warmup_steps
+        return base_lr * (config.warmup_factor + (1 - config.warmup_factor) * step / warmup_steps)
     if config.name == "cosine":
         done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
         return config.final_lr + 0.5 * (base_lr - config.final_lr) * (1 + math.cos(math.pi * done))
