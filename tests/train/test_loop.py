@@ -1,9 +1,12 @@
+import functools
 import multiprocessing
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +14,29 @@ import pytest
 import torch
 
 from tests.corpus import shrink_recipe
-from tests.train.runs import build_recipe, load_weights
+from tests.train.runs import build_recipe, is_same, load_weights
 from unreel.models.resnet2d import ResNetConfig
-from unreel.recipes import cacl, ccl, dpc, moco, scvrl, vclr, vclr_clips, vclr_dpc
+from unreel.recipes import cacl, ccl, dpc, moco, pace, scvrl, seco, vclr, vclr_clips, vclr_dpc, vince
 from unreel.seeding import derive_key
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
 
 STEPS = 3
+FRAMES = {
+    "segments": vclr.kinetics400,
+    "segments in-batch": vclr.kinetics400,
+    "frame pairs": vince.kinetics400,
+    "halves": seco.kinetics400,
+}
+"""Methods on single frames of a ResNet."""
+CLIPS = {
+    "clips": (
+        vclr_clips.hacs_r3d_18,
+        {"clip_temperature": 0.2, "video_temperature": 0.2, "shuffle_bn_group": 64},
+    ),
+    "paces": (pace.small, {"temperature": 0.2}),
+}
+"""Methods on clips of 8 frames of an R3D, and settings under which rounding is not blown up."""
 KINDS = (
     "queue",
     "in-batch",
@@ -26,6 +44,9 @@ KINDS = (
     "two architectures",
     "segments",
     "segments in-batch",
+    "frame pairs",
+    "halves",
+    "paces",
     "clips",
     "blocks",
     "blocks and segments",
@@ -64,8 +85,8 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
         # Two parts of two videos each: gradients are exchanged with the second one alone.
         recipe = replace(recipe, train=replace(recipe.train, accumulate=2))
-    elif name.startswith("segments"):
-        recipe = shrink_recipe(vclr.kinetics400(), catalog, steps=STEPS)
+    elif name in FRAMES:
+        recipe = shrink_recipe(FRAMES[name](), catalog, steps=STEPS)
         # The last map of a ResNet has a 32nd of a picture's side.
         augmentation = replace(recipe.method.augmentation, size_px=64)
         # One process normalises in groups what two normalise together, unless a group is as large as all.
@@ -75,11 +96,14 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
             changes["queue_length"] = 0
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=72, width=96))
-    elif name == "clips":
-        recipe = shrink_recipe(vclr_clips.hacs_r3d_18(), catalog, steps=STEPS)
-        changes = {"clip_temperature": 0.2, "video_temperature": 0.2, "shuffle_bn_group": 64}
-        changes["augmentation"] = replace(recipe.method.augmentation, size_px=32)
-        changes["clips"] = replace(recipe.method.clips, num_frames=8)
+    elif name in CLIPS:
+        build, changes = CLIPS[name]
+        recipe = shrink_recipe(build(), catalog, steps=STEPS)
+        augmentation = replace(recipe.method.augmentation, size_px=32)
+        changes = changes | {
+            "augmentation": augmentation,
+            "clips": replace(recipe.method.clips, num_frames=8),
+        }
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
     elif name.startswith("blocks"):
@@ -100,7 +124,7 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
         recipe = shrink_recipe(ccl.ucf101(), catalog, steps=STEPS)
     # Maps are compared without normalisation, which makes their loss steep.
     lr = 1e-4 if name.startswith("blocks") else 1e-3
-    optimizer = replace(recipe.train.optimizer, name="sgd", lr=lr)
+    optimizer = replace(recipe.train.optimizer, name="sgd", lr=lr, lr_per_videos=0)
     return replace(recipe, train=replace(recipe.train, batch_norm="synchronized", optimizer=optimizer))
 
 
@@ -135,24 +159,48 @@ def shared_runs(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
+@pytest.fixture(scope="module")
+def lone_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """What one process makes of a recipe, by its name; every recipe is trained once."""
+    runs = tmp_path_factory.mktemp("one")
+
+    @functools.cache
+    def train_alone(name: str) -> Path:
+        assert pretrain(recipe_of(name, corpus), runs / name, recipe_name=name).steps == STEPS
+        return runs / name
+
+    return train_alone
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
+    corpus: Path, lone_run: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    whole, part = lone_run(name), tmp_path / "part"
+    shutil.copytree(whole, part)
+    (part / "checkpoints" / f"step-{STEPS:08}.pt").unlink()
+    resumed = pretrain(recipe_of(name, corpus), part, recipe_name=name, is_resumed=True)
+    assert (resumed.first_step, resumed.steps) == (2, STEPS)
+    assert is_same(load_weights(part), load_weights(whole))
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_two_processes_train_what_one_would(
-    corpus: Path, shared_runs: Path, tmp_path: Path, name: str
+    corpus: Path, shared_runs: Path, lone_run: Callable[[str], Path], name: str
 ) -> None:
-    alone = pretrain(recipe_of(name, corpus), tmp_path / "run", recipe_name=name)
-    assert alone.steps == STEPS
+    alone = lone_run(name)
     one, two = (
         [
             float(line.split('"loss": ')[1].split(",")[0])
             for line in (run / "metrics.jsonl").read_text().splitlines()
         ]
-        for run in (tmp_path / "run", shared_runs / name)
+        for run in (alone, shared_runs / name)
     )
     # Sums are taken in another order, in float32, in every layer: the losses agree to four digits and more.
     assert two[0] == pytest.approx(one[0], rel=2e-6)
     assert two == pytest.approx(one, rel=1e-4)
     start = initial_weights(recipe_of(name, corpus))
-    left, right = load_weights(tmp_path / "run"), load_weights(shared_runs / name)
+    left, right = load_weights(alone), load_weights(shared_runs / name)
     moved = torch.cat([(left[key] - start[key]).flatten().float() for key in left])
     apart = torch.cat([(left[key] - right[key]).flatten().float() for key in left])
     assert moved.norm() > 0.01
