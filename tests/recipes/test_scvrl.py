@@ -13,8 +13,8 @@ from unreel.cli.main import run
 from unreel.data.targeted_clips import TargetedClips
 from unreel.features.encoder import Encoder
 from unreel.methods.scvrl import SCVRL
-from unreel.models.c3d import C3DConfig
 from unreel.models.mvit import MViTConfig
+from unreel.models.resnet3d import R3DConfig
 from unreel.recipes import scvrl
 from unreel.recipes.find import load_run_recipe
 from unreel.train.pretrain import pretrain
@@ -58,7 +58,7 @@ def test_the_small_recipe_is_small_and_needs_no_motion() -> None:
     assert method.losses == ("shuffled", "visual")
     assert not method.clips.needs_motion
     assert (method.num_negatives, method.num_groups) == (12, 8)
-    assert (method.backbone, method.queue_length) == (C3DConfig(width=0.125), 0)
+    assert (method.backbone, method.queue_length) == (R3DConfig(depth=10, width=0.125), 0)
     assert (recipe.data.height, recipe.data.width, recipe.data.cache) == (48, 64, "ram")
 
 

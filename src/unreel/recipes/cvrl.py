@@ -9,8 +9,8 @@ import dataclasses
 from unreel.data.interval_pairs import IntervalPairs
 from unreel.data.loader import DataConfig
 from unreel.methods.cvrl import CVRL
-from unreel.models.c3d import C3DConfig
 from unreel.models.r3d_50 import R3D50Config
+from unreel.models.resnet3d import R3DConfig
 from unreel.recipes.scvrl import build_data, build_small_augmentation, build_small_training, build_training
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
 
@@ -79,11 +79,10 @@ def small() -> Recipe:
         method=CVRL.Config(
             clips=IntervalPairs(num_frames=8, frame_stride=3),
             augmentation=build_small_augmentation(),
-            backbone=C3DConfig(width=0.125),
+            backbone=R3DConfig(depth=10, width=0.125),
             embedding_dim=64,
             hidden_dim=128,
             queue_length=0,
-            momentum=0.99,
         ),
         data=DataConfig(height=48, width=64, cache="ram"),
         train=build_small_training(),
