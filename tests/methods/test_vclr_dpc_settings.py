@@ -6,6 +6,7 @@ import pytest
 from unreel.data.block_clips import BlocksAndSegmentClips
 from unreel.methods.dpc import DPC
 from unreel.methods.vclr import VCLR
+from unreel.methods.vclr_clips import VCLRClips
 from unreel.methods.vclr_dpc import VCLRDPC
 
 DEFAULT = VCLRDPC.Config()
@@ -16,8 +17,9 @@ def test_the_defaults_are_those_of_dpc_and_of_vclr() -> None:
     dpc, vclr = DPC.Config(), VCLR.Config()
     for name in ("augmentation", "backbone", "num_predicted", "dropout_prob", "color_draws"):
         assert getattr(DEFAULT, name) == getattr(dpc, name), name
-    for name in ("temperature", "queue_length", "momentum", "embedding_dim", "exclude_own_keys"):
+    for name in ("temperature", "momentum", "embedding_dim", "exclude_own_keys"):
         assert getattr(DEFAULT, name) == getattr(vclr, name), name
+    assert DEFAULT.queue_length == VCLRClips.Config().queue_length == 2048
     clips = DEFAULT.clips
     assert (clips.num_blocks, clips.num_frames, clips.frame_stride) == (8, 5, 3)
     assert clips.num_segments == 3

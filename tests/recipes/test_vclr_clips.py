@@ -58,6 +58,12 @@ def test_a_crop_of_mean_area_has_the_pixels_that_the_network_sees() -> None:
     assert side == pytest.approx(recipe.method.augmentation.size_px, abs=1)
 
 
+def test_wide_videos_of_hacs_are_decoded_as_wide_as_they_are() -> None:
+    """16:9 at a height of 144 is 256; squeezed to 192 everything would be a quarter too slim."""
+    data = vclr_clips.hacs_r3d_18().data
+    assert (data.height, data.width) == (144, 0)
+
+
 def test_the_small_recipe_is_small() -> None:
     recipe = vclr_clips.small()
     method = recipe.method

@@ -10,6 +10,7 @@ from tests.train.runs import is_same, load_weights
 from unreel.data.block_clips import BlocksAndSegmentClips
 from unreel.features.encoder import Encoder
 from unreel.methods.dpc import DPC
+from unreel.methods.vclr_clips import VCLRClips
 from unreel.methods.vclr_dpc import VCLRDPC
 from unreel.recipes import dpc, vclr_dpc
 from unreel.recipes.find import load_run_recipe
@@ -45,11 +46,12 @@ def test_ucf101_has_the_numbers_of_the_paper_and_vclrs_where_it_has_none() -> No
     method = method_of(vclr_dpc.ucf101())
     assert method == VCLRDPC.Config()
     assert method.clips == BlocksAndSegmentClips(8, 3, 5, 3)
-    assert (method.temperature, method.queue_length, method.momentum) == (0.1, 131_072, 0.999)
+    assert (method.temperature, method.queue_length, method.momentum) == (0.1, 2048, 0.999)
 
 
 def test_the_small_recipe_contrasts_inside_the_batch() -> None:
     method = method_of(vclr_dpc.small())
+    assert VCLRClips.Config().queue_length == VCLRDPC.Config().queue_length
     assert (method.queue_length, method.momentum, method.min_videos) == (0, 0.9, 2)
     assert method.cautions() == ()
 

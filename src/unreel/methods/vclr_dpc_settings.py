@@ -49,8 +49,9 @@ class VCLRDPCSettings(MethodConfig):
     """Width of the hidden layer of both heads; 0 makes them linear."""
     temperature: float = 0.1
     """tau of the contrast of videos, divides the cosine similarities (decision V7)."""
-    queue_length: int = 131_072
-    """K, video keys in the queue; 0 takes the keys of the batch's other videos."""
+    queue_length: int = 2048
+    """K, video keys in the queue, as in VCLR on clips: VCLR's 131,072 would reach back fourteen epochs of
+    UCF101. 0 takes the keys of the batch's other videos."""
     momentum: float = 0.999
     """Share of itself that the momentum encoder keeps in a step, VCLR's eq. 12."""
     exclude_own_keys: bool = True

@@ -16,6 +16,8 @@ class ConvGRU(nn.Module):
         candidate c = tanh(C [x, r * h]),   new state = (1 - u) * h + u * c
 
     Weights start orthogonal, biases zero. Dropout acts on the new state, so on what the next step sees too.
+    It draws from torch's global generator, which training seeds for every step and process: resumed training
+    draws the same, training in another number of processes does not.
 
     Args:
         num_features: of the input and of the state.

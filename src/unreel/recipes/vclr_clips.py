@@ -1,5 +1,7 @@
 """Recipes of VCLR on clips of a 3D network."""
 
+import dataclasses
+
 from unreel.augment.compose import ClipAugmentation
 from unreel.data.loader import DataConfig
 from unreel.data.segment_clips import ClipPairAndSegments
@@ -42,9 +44,11 @@ def hacs_r3d_18() -> Recipe:
     Paper: Table 10: fine-tuned 67.2 % on UCF101, 49.3 % on HMDB51. Measured with this code: not yet.
     The paper gives no recipe for it, nor which of VCLR's losses saw R3D-18: this is the one of UCF101, so a
     difference to the published numbers says little. HACS is much larger, and 300 epochs of it are more than
-    anyone will need: ``--train.epochs``.
+    anyone will need: ``--train.epochs``. Most of its videos are wide, so the short side is decoded to 144 and
+    the other as it comes.
     """
-    return _build_paper(R3DConfig(depth=18), hidden_dim=512)
+    recipe = _build_paper(R3DConfig(depth=18), hidden_dim=512)
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, width=0))
 
 
 def small() -> Recipe:

@@ -15,7 +15,8 @@ def ucf101() -> Recipe:
     Paper: VCLR, Table 9: fine-tuned 62.7 % on UCF101, 47.1 % on HMDB51. Measured with this code: not yet.
     The row above, without order, is ``--method.order-weight 0`` (62.0 %, 46.3 %); the baseline is
     `dpc.ucf101`, from which nothing differs but the clips of the three segments and their losses. What the
-    paper does not give is VCLR's own (decision V7): temperature, queue and momentum.
+    paper does not give is VCLR's own (decision V7), temperature and momentum, but for the queue: VCLR's
+    131,072 keys would reach back fourteen epochs here, so it has 2,048, as in `vclr_clips`.
     """
     recipe = dpc.ucf101()
     return Recipe(method=VCLRDPC.Config(), data=recipe.data, train=recipe.train)
