@@ -74,3 +74,15 @@ def test_a_result_file_that_cannot_be_written_is_refused_before_the_features_are
 ) -> None:
     assert evaluate(files, "--out", str(tmp_path), "--features", "absent.parquet") == 2
     assert f"--out {tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_an_encoder_that_has_collapsed_is_announced(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    assert evaluate(files) == 0
+    assert "collapsed" not in capsys.readouterr().err
+    table = FeatureTable.load(files.features)
+    table.vectors[:] = table.vectors[0]
+    table.save(tmp_path / "f.parquet")
+    assert evaluate(files, "--features", str(tmp_path / "f.parquet")) == 0
+    assert "warning: all 24 vectors are the same: the encoder has collapsed" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
-from unreel.evaluate.liblinear import SVMConfig, fit_one_vs_rest
+from unreel.evaluate.liblinear import COSTS, MOST_ITERATIONS, SVMConfig, count_fits, fit_one_vs_rest
 
 EXACT = SVMConfig(tolerance=1e-9)
 Matrix = NDArray[np.float64]
@@ -148,13 +148,36 @@ def test_every_class_is_told_with_its_note() -> None:
     assert told == [(1, 3, "cost 1"), (2, 3, "cost 1"), (3, 3, "cost 1")]
 
 
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_most_extreme_settings_still_come_to_an_end(cost: float) -> None:
+    features, classes = draw(1, 20, 3, 2)
+    fitted = fit_one_vs_rest(features, classes, cost, SVMConfig((cost,), max_iterations=MOST_ITERATIONS))
+    assert np.isfinite(fitted.weights_CD).all()
+
+
+@given(numbers=st.lists(st.integers(0, 6), min_size=2).filter(lambda numbers: len(set(numbers)) > 1))
+def test_as_many_fits_are_announced_as_are_told(numbers: list[int]) -> None:
+    class_X = np.unique(numbers, return_inverse=True)[1]
+    told: list[int] = []
+    features = np.random.default_rng(0).normal(size=(len(class_X), 2))
+    fit_one_vs_rest(features, class_X, 1.0, SVMConfig(), progress=lambda done, *_: told.append(done))
+    assert told == list(range(1, count_fits(class_X) + 1))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"costs": ()}, r"costs must be one or more positive numbers, got \[\]"),
-        ({"costs": (1.0, 0.0)}, r"costs must be one or more positive numbers, got \[1.0, 0.0\]"),
-        ({"costs": (float("inf"),)}, "costs must be one or more positive numbers"),
-        ({"costs": (float("nan"),)}, "costs must be one or more positive numbers"),
+        ({"costs": ()}, r"costs must be one or more numbers between 1e-12 and 1e.12, got \[\]"),
+        (
+            {"costs": (1.0, 0.0)},
+            r"costs must be one or more numbers between 1e-12 and 1e.12, got \[1.0, 0.0\]",
+        ),
+        ({"costs": (float("inf"),)}, "costs must be one or more numbers between 1e-12 and 1e.12"),
+        ({"costs": (float("nan"),)}, "costs must be one or more numbers between 1e-12 and 1e.12"),
+        ({"costs": (1e300,)}, r"between 1e-12 and 1e.12, got \[1e.300\]"),
+        ({"costs": (1e-13,)}, "between 1e-12 and 1e.12"),
+        ({"costs": (1.0, 2.0, 1)}, r"costs must differ from each other, got \[1.0, 2.0, 1\]"),
+        ({"max_iterations": 2**31}, "max_iterations must be at most 2147483647, got 2147483648"),
         ({"tolerance": 0.0}, "tolerance must be between 0 and 1, got 0.0"),
         ({"tolerance": 1.0}, "tolerance must be between 0 and 1, got 1.0"),
         ({"max_iterations": 0}, "max_iterations must be at least 1, got 0"),

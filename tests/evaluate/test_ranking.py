@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
-from unreel.evaluate.ranking import Level, RankingConfig, find_neighbors
+from unreel.evaluate.ranking import Level, RankingConfig, are_alike, find_neighbors
 from unreel.features.table import FeatureTable
 
 ALL = RankingConfig(query_split="", gallery_split="")
@@ -209,3 +209,14 @@ def test_ks_are_split_into_possible_and_impossible() -> None:
     found = neighbors.neighbor_class_QK.shape[1]
     assert found == 4
     assert neighbors.keep_possible([50, 1, 4, 1, 5]) == ([1, 4], [5, 50])
+
+
+@given(seed=st.integers(0, 100), scale=st.sampled_from([1e-20, 1.0, 1e20]))
+def test_vectors_are_alike_when_they_differ_by_rounding_alone(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    one_1D = rng.normal(size=(1, 5)).astype(np.float32) * np.float32(scale)
+    assert are_alike(np.repeat(one_1D, 4, axis=0))
+    assert are_alike(np.nextafter(np.repeat(one_1D, 4, axis=0), [[0], [1], [0], [1]], dtype=np.float32))
+    assert not are_alike(one_1D * np.array([[1], [1], [1.001]], dtype=np.float32))
+    assert not are_alike(one_1D)
+    assert are_alike(np.zeros((2, 5), dtype=np.float32))

@@ -311,3 +311,21 @@ def test_centred_vectors_and_unknown_splits_are_refused() -> None:
         evaluate_svm(build_table(), config=RankingConfig(is_centered=True))
     with pytest.raises(FeaturesError, match="no split 'val'"):
         evaluate_svm(build_table(), config=RankingConfig(query_split="val"))
+
+
+def test_vectors_that_are_all_the_same_are_refused() -> None:
+    table = build_table(num_classes=3)
+    table.vectors[:] = 3.0
+    # What float32 leaves of one and the same number.
+    table.vectors[::2] = np.nextafter(np.float32(3), np.float32(4))
+    with pytest.raises(FeaturesError, match=r"all 18 training vectors are the same: the encoder has collap"):
+        evaluate_svm(table)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e30])
+def test_weights_stay_as_short_as_the_objective_of_zero_allows(scale: float) -> None:
+    table = build_table(num_classes=3)
+    table.vectors[:] *= scale
+    # |w|^2 / 2 is at most the objective of w = 0, which is the cost times the 18 training vectors.
+    weights_CD = evaluate_svm(table, svm=SVMConfig(costs=(1e12,))).classifier.weights_CD
+    assert np.linalg.norm(weights_CD, axis=1).max() <= math.sqrt(2 * 1e12 * 18)

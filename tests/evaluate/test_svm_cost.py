@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -5,7 +7,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from unreel.errors import FeaturesError
 from unreel.evaluate.liblinear import SVMConfig, fit_one_vs_rest
-from unreel.evaluate.svm_cost import choose_cost
+from unreel.evaluate.svm_cost import CostTrial, fit_best_cost
 
 Matrix = NDArray[np.float64]
 
@@ -14,6 +16,11 @@ def draw(seed: int, *, noise: float, num_per_class: int = 20) -> tuple[Matrix, N
     rng = np.random.default_rng(seed)
     classes = np.repeat(np.arange(3), num_per_class)
     return rng.normal(size=(3, 10))[classes] + noise * rng.normal(size=(len(classes), 10)), classes
+
+
+def choose_cost(*arguments: Any) -> tuple[float, list[CostTrial]]:
+    best = fit_best_cost(*arguments)
+    return best.cost, best.trials
 
 
 def test_a_single_cost_is_taken_as_it_is() -> None:
@@ -79,15 +86,44 @@ def test_a_class_in_a_single_group_is_missed_where_it_is_left_out() -> None:
 def test_small_classes_make_no_noise_and_there_are_no_more_folds_than_groups() -> None:
     features, _ = draw(5, noise=0.01, num_per_class=4)
     told: list[str] = []
-    choose_cost(
+    fit_best_cost(
         features,
         np.array([0] * 4 + [1] * 7 + [2]),
         np.arange(12) // 4,
         SVMConfig(costs=(1.0, 2.0)),
         progress=lambda done, total, note: told.append(note),
     )
-    assert len(set(told)) == 2 * 3
-    assert told[-1] == "cost 2, fold 3 of 3"
+    assert sorted(set(told)) == [
+        "cost 1",
+        *(f"cost {cost}, fold {fold} of 3" for cost in (1, 2) for fold in (1, 2, 3)),
+    ]
+
+
+def test_the_fit_is_that_of_the_chosen_cost_to_all_vectors() -> None:
+    features, classes = draw(2, noise=2)
+    config = SVMConfig(costs=(100.0, 1e-4, 0.01))
+    best = fit_best_cost(features, classes, np.arange(60), config)
+    expected = fit_one_vs_rest(features, classes, best.cost, config)
+    np.testing.assert_array_equal(best.fitted.weights_CD, expected.weights_CD)
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "costs", "total"), [(3, (1.0,), 3), (3, (1.0, 2.0), 2 * 4 * 3 + 3), (2, (1.0, 2.0), 9)]
+)
+def test_progress_counts_all_costs_folds_and_classes_as_one_job(
+    num_classes: int, costs: tuple[float, ...], total: int
+) -> None:
+    features, classes = draw(6, noise=1)
+    kept = classes < num_classes
+    told: list[tuple[int, int]] = []
+    fit_best_cost(
+        features[kept],
+        classes[kept],
+        np.arange(kept.sum()),
+        SVMConfig(costs, num_folds=4),
+        progress=lambda done, total, note: told.append((done, total)),
+    )
+    assert told == [(done, total) for done in range(1, total + 1)]
 
 
 @pytest.mark.parametrize(

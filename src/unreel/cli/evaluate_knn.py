@@ -14,6 +14,7 @@ from unreel.cli.evaluate_output import (
     count_vectors,
     deliver,
     percent,
+    warn_of_collapse,
     warn_of_ks,
 )
 from unreel.cli.terminal import parse_arguments, print_table
@@ -43,8 +44,10 @@ def main(argv: list[str]) -> None:
         example="unreel evaluate knn --features features.parquet --out knn.json",
     )
     check_output(arguments, {"--features": arguments.features})
+    table = FeatureTable.load(arguments.features)
+    warn_of_collapse(table)
     result = evaluate_knn(
-        FeatureTable.load(arguments.features),
+        table,
         ks=arguments.ks,
         temperature=arguments.temperature,
         config=arguments.config,

@@ -11,7 +11,8 @@ from typing import Any
 from unreel.cli.output_files import check_outputs, write_outputs
 from unreel.cli.terminal import format_duration, print_summary, print_table, print_warning
 from unreel.data.batch import Rejection
-from unreel.evaluate.ranking import RankingConfig, Target
+from unreel.evaluate.ranking import RankingConfig, Target, are_alike
+from unreel.features.table import FeatureTable
 from unreel.runs import write_json
 
 
@@ -88,6 +89,14 @@ def warn_of_rejected(rejected: Sequence[Rejection]) -> None:
     """Name the videos that failed, and why."""
     for rejection in rejected:
         print_warning(f"rejected {rejection.path}: {rejection.reason}")
+
+
+def warn_of_collapse(table: FeatureTable) -> None:
+    """Say that nothing can be told from vectors that are all the same."""
+    if are_alike(table.vectors):
+        print_warning(
+            f"all {len(table)} vectors are the same: the encoder has collapsed, and the result says nothing"
+        )
 
 
 def show_recall(title: str, recall: Mapping[int, float], chance: Mapping[int, float]) -> None:

@@ -13,6 +13,7 @@ from unreel.cli.evaluate_output import (
     count_vectors,
     deliver,
     show_recall,
+    warn_of_collapse,
     warn_of_ks,
 )
 from unreel.cli.terminal import parse_arguments
@@ -40,9 +41,9 @@ def main(argv: list[str]) -> None:
         example="unreel evaluate retrieval --features features.parquet --out retrieval.json",
     )
     check_output(arguments, {"--features": arguments.features})
-    result = evaluate_retrieval(
-        FeatureTable.load(arguments.features), ks=arguments.ks, config=arguments.config
-    )
+    table = FeatureTable.load(arguments.features)
+    warn_of_collapse(table)
+    result = evaluate_retrieval(table, ks=arguments.ks, config=arguments.config)
     values = result.to_json()
     if not deliver(values, arguments):
         return

@@ -13,6 +13,13 @@ from unreel.progress import Progress, ignore_progress
 # X training vectors, C classes, D features
 
 
+COSTS = (1e-12, 1e12)
+"""Beyond these liblinear's numbers run over, and it may never stop, not even for Ctrl-C."""
+
+MOST_ITERATIONS = 2**31 - 1
+"""What fits into liblinear's counter."""
+
+
 @dataclass(frozen=True)
 class SVMConfig:
     """How the SVMs are fitted.
@@ -35,13 +42,21 @@ class SVMConfig:
     """Classes that are fitted at the same time; each takes 16 bytes per number of the training vectors."""
 
     def __post_init__(self) -> None:
-        if not self.costs or not all(0 < cost < float("inf") for cost in self.costs):
-            raise ValueError(f"costs must be one or more positive numbers, got {list(self.costs)}")
+        lowest_cost, highest_cost = COSTS
+        if not self.costs or not all(lowest_cost <= cost <= highest_cost for cost in self.costs):
+            raise ValueError(
+                f"costs must be one or more numbers between {lowest_cost:g} and {highest_cost:g}, got "
+                f"{list(self.costs)}"
+            )
+        if len(set(self.costs)) < len(self.costs):
+            raise ValueError(f"costs must differ from each other, got {list(self.costs)}")
         if not 0 < self.tolerance < 1:
             raise ValueError(f"tolerance must be between 0 and 1, got {self.tolerance}")
         for name, lowest in (("max_iterations", 1), ("num_folds", 2), ("num_workers", 1)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        if self.max_iterations > MOST_ITERATIONS:
+            raise ValueError(f"max_iterations must be at most {MOST_ITERATIONS}, got {self.max_iterations}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +80,12 @@ class OneVsRest:
         scores_XC = features_XD @ self.weights_CD.T + (0 if self.bias_C is None else self.bias_C)
         best_X: NDArray[np.int64] = scores_XC.argmax(axis=1)
         return best_X
+
+
+def count_fits(class_X: NDArray[np.int64]) -> int:
+    """Return how many SVMs `fit_one_vs_rest` fits to these classes."""
+    num_classes = int(class_X.max()) + 1
+    return 1 if num_classes == 2 else num_classes
 
 
 def fit_one_vs_rest(

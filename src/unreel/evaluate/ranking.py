@@ -20,6 +20,9 @@ Level = Literal["video", "clip"]
 Target = Literal["label", "group"]
 """The column that decides whether a neighbour is right."""
 
+_ROUNDING = 1e-6
+"""Differences below this share of the largest number are no more than float32 leaves."""
+
 LevelT = TypeVar("LevelT")
 
 
@@ -187,6 +190,15 @@ def take_with_target(
     if has_target.all():
         return queries, 0
     return queries.take(np.flatnonzero(has_target)), int((~has_target).sum())
+
+
+def are_alike(vectors_GD: NDArray[np.float32]) -> bool:
+    """Say whether two or more vectors agree but for rounding, as those of a collapsed encoder do."""
+    if len(vectors_GD) < 2:
+        return False
+    highest_D, lowest_D = vectors_GD.max(axis=0), vectors_GD.min(axis=0)
+    largest = np.maximum(np.abs(highest_D), np.abs(lowest_D)).max(initial=0)
+    return bool((highest_D - lowest_D).max(initial=0) <= _ROUNDING * largest)
 
 
 def _count_rows(values: NDArray[Any], among: NDArray[Any]) -> NDArray[np.int64]:

@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from unreel.config import config_to_dict
 from unreel.errors import FeaturesError
-from unreel.evaluate.liblinear import OneVsRest, SVMConfig, fit_one_vs_rest
+from unreel.evaluate.liblinear import OneVsRest, SVMConfig
 from unreel.evaluate.linear_classifier import LinearClassifier
 from unreel.evaluate.ranking import (
     Level,
     RankingConfig,
     RankingResult,
+    are_alike,
     describe_settings,
     take_with_target,
 )
-from unreel.evaluate.svm_cost import CostTrial, choose_cost
+from unreel.evaluate.svm_cost import CostTrial, fit_best_cost
 from unreel.features.table import FeatureTable
 from unreel.progress import Progress, ignore_progress
 
@@ -105,11 +106,12 @@ def evaluate_svm(
         level: videos or clips.
         svm: how the SVMs are fitted.
         config: splits and target; the gallery is what is learned from.
-        progress: is told the number of classes done.
+        progress: is told the number of SVMs fitted, those of cross-validation included.
 
     Raises:
         FeaturesError: the table lacks a split, the two have a video in common, none of the vectors of one
-            has a target, training has a single class, or there is NaN or infinity.
+            has a target, training has a single class or one vector throughout, or there
+            is NaN or infinity.
         ValueError: ``config`` asks for centred vectors.
 
     Reference: VCLR, section 4.3.
@@ -130,11 +132,10 @@ def evaluate_svm(
             f"all {len(train)} training vectors have the {config.by} {names[0]!r}; an SVM needs two classes"
         )
     features_XD = np.ascontiguousarray(train.vectors, dtype=np.float64)
-    cost, trials = choose_cost(features_XD, class_X, _group(train, config), svm, progress=progress)
-    fitted = fit_one_vs_rest(features_XD, class_X, cost, svm, progress=progress, note=f"cost {cost:g}")
-    classifier = _build_classifier(fitted, names, table)
+    best = fit_best_cost(features_XD, class_X, _group(train, config), svm, progress=progress)
+    classifier = _build_classifier(best.fitted, names, table)
     measured = _measure(classifier, test.vectors, test.column(config.by), class_X)
-    converged = dict(zip(classifier.classes, fitted.has_converged_C.tolist(), strict=True))
+    converged = dict(zip(classifier.classes, best.fitted.has_converged_C.tolist(), strict=True))
     ranking = RankingResult(
         protocol="svm",
         levels={
@@ -143,9 +144,11 @@ def evaluate_svm(
                 gallery=len(train),
                 without_target=num_without,
                 gallery_without_target=num_train_without,
-                cost=cost,
-                trials=trials,
-                iterations_by_class=dict(zip(classifier.classes, fitted.iterations_C.tolist(), strict=True)),
+                cost=best.cost,
+                trials=best.trials,
+                iterations_by_class=dict(
+                    zip(classifier.classes, best.fitted.iterations_C.tolist(), strict=True)
+                ),
                 unconverged=[name for name, is_done in converged.items() if not is_done],
             )
         },
@@ -174,6 +177,12 @@ def _check(
                 f"{table.column('path')[is_bad][0]}; extract again"
             )
 
+    if are_alike(train.vectors):
+        raise FeaturesError(
+            f"all {len(train)} training vectors are the same: the encoder has collapsed, and nothing can be "
+            "learned from them; train it again, with another recipe or a lower learning rate"
+        )
+
 
 def _group(train: FeatureTable, config: RankingConfig) -> NDArray[np.int64]:
     """Number what cross-validation must not tear apart: groups where all vectors have one, else videos."""
@@ -184,6 +193,7 @@ def _group(train: FeatureTable, config: RankingConfig) -> NDArray[np.int64]:
 
 
 def _build_classifier(fitted: OneVsRest, names: NDArray[Any], table: FeatureTable) -> LinearClassifier:
+    # No overflow: weights are no longer than sqrt(2 * cost * vectors), since zero has that objective.
     return LinearClassifier(
         classes=tuple(map(str, names)),
         weights_CD=fitted.weights_CD.astype(np.float32),

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.errors import FeaturesError
-from unreel.evaluate.liblinear import SVMConfig, fit_one_vs_rest
-from unreel.progress import Progress, ignore_progress
+from unreel.evaluate.liblinear import OneVsRest, SVMConfig, count_fits, fit_one_vs_rest
+from unreel.progress import Progress, ignore_progress, shift_progress
 
 # X training vectors, D features
 
@@ -28,15 +28,30 @@ class CostTrial:
     unconverged: int
 
 
-def choose_cost(
+@dataclass(frozen=True)
+class BestFit:
+    """What was learned with the best cost.
+
+    Attributes:
+        cost: the cost.
+        trials: what was found for each, in their order; nothing when there is only one.
+        fitted: what was learned from all training vectors.
+    """
+
+    cost: float
+    trials: list[CostTrial]
+    fitted: OneVsRest
+
+
+def fit_best_cost(
     features_XD: NDArray[np.float64],
     class_X: NDArray[np.int64],
     group_X: NDArray[np.int64],
     config: SVMConfig,
     *,
     progress: Progress = ignore_progress,
-) -> tuple[float, list[CostTrial]]:
-    """Choose the cost by cross-validation over the training vectors alone.
+) -> BestFit:
+    """Choose the cost by cross-validation over the training vectors alone, and learn from all of them.
 
     Each fold is classified by what was learned from the others; folds have the classes in like shares. Among
     costs of equal accuracy the smallest wins.
@@ -46,32 +61,37 @@ def choose_cost(
         class_X: their classes, from 0 on.
         group_X: vectors of one group, such as the clips of a video, are in the same fold.
         config: the costs.
-        progress: is told the classes done of each fit.
-
-    Returns:
-        The cost, and what was found for each, in their order; nothing when there is only one.
+        progress: is told the number of SVMs fitted, of those of all costs, folds and classes.
 
     Raises:
         FeaturesError: there are too few groups, or vectors of a class, for two folds.
     """
-    if len(config.costs) == 1:
-        return config.costs[0], []
-    folds = _split(class_X, group_X, config.num_folds)
+    costs = config.costs if len(config.costs) > 1 else ()
+    folds = _split(class_X, group_X, config.num_folds) if costs else []
+    # A class may have all its vectors in one fold: then it is not learned there, and they are missed.
+    parts = [(learn, left_out, *np.unique(class_X[learn], return_inverse=True)) for learn, left_out in folds]
+    done, total = 0, len(costs) * sum(count_fits(part[-1]) for part in parts) + count_fits(class_X)
     trials = []
-    for cost in config.costs:
+    for cost in costs:
         num_right = unconverged = 0
-        for number, (learn, left_out) in enumerate(folds, start=1):
-            # A class may have all its vectors in one fold: then it is not learned there, and they are missed.
-            known, class_of_learn = np.unique(class_X[learn], return_inverse=True)
-            note = f"cost {cost:g}, fold {number} of {len(folds)}"
+        for number, (learn, left_out, known, class_of_learn) in enumerate(parts, start=1):
             fitted = fit_one_vs_rest(
-                features_XD[learn], class_of_learn, cost, config, progress=progress, note=note
+                features_XD[learn],
+                class_of_learn,
+                cost,
+                config,
+                progress=shift_progress(progress, done, total),
+                note=f"cost {cost:g}, fold {number} of {len(folds)}",
             )
+            done += count_fits(class_of_learn)
             num_right += int((known[fitted.predict(features_XD[left_out])] == class_X[left_out]).sum())
             unconverged += int((~fitted.has_converged_C).sum())
         trials.append(CostTrial(cost, num_right / len(class_X), unconverged))
-    best = min(trials, key=lambda trial: (-trial.accuracy, trial.cost))
-    return best.cost, trials
+    order = sorted(trials, key=lambda trial: (-trial.accuracy, trial.cost))
+    best = order[0].cost if order else config.costs[0]
+    shifted = shift_progress(progress, done, total)
+    fitted = fit_one_vs_rest(features_XD, class_X, best, config, progress=shifted, note=f"cost {best:g}")
+    return BestFit(best, trials, fitted)
 
 
 def _split(
