@@ -13,8 +13,8 @@ from unreel.cli.main import run
 from unreel.data.targeted_clips import TargetedClips
 from unreel.features.encoder import Encoder
 from unreel.methods.scvrl import SCVRL
+from unreel.models.c3d import C3DConfig
 from unreel.models.mvit import MViTConfig
-from unreel.models.resnet3d import R3DConfig
 from unreel.recipes import scvrl
 from unreel.recipes.find import load_run_recipe
 from unreel.train.pretrain import pretrain
@@ -46,9 +46,10 @@ def test_the_rate_rises_from_a_millionth_for_30_epochs_and_falls_back_to_it() ->
     train = scvrl.kinetics400().train
     for step, rate in ((0, 1e-6), (28110 // 2, 5.05e-5), (28110, 1e-4), (468499, 1e-6)):
         found = learning_rate(
-            train.schedule, train.optimizer.lr, step=step, num_steps=468500, steps_per_epoch=937
+            train.schedule, train.highest_lr, step=step, num_steps=468500, steps_per_epoch=937
         )
         assert found == pytest.approx(rate, rel=1e-3), step
+    assert replace(train, batch_size=64).highest_lr == pytest.approx(2.5e-5)
 
 
 def test_the_small_recipe_is_small_and_needs_no_motion() -> None:
@@ -57,9 +58,10 @@ def test_the_small_recipe_is_small_and_needs_no_motion() -> None:
     assert isinstance(method, SCVRL.Config)
     assert method.losses == ("shuffled", "visual")
     assert not method.clips.needs_motion
+    assert method.augmentation.size_px >= 0.9 * recipe.data.height  # what moves is in both views
     assert (method.num_negatives, method.num_groups) == (12, 8)
-    assert (method.backbone, method.queue_length) == (R3DConfig(depth=10, width=0.125), 0)
-    assert (recipe.data.height, recipe.data.width, recipe.data.cache) == (48, 64, "ram")
+    assert (method.backbone, method.queue_length) == (C3DConfig(width=0.125), 0)
+    assert (recipe.data.height, recipe.data.width, recipe.data.cache) == (24, 32, "ram")
 
 
 def test_the_encoder_sees_clips_as_in_training(corpus: Path, tmp_path: Path) -> None:

@@ -7,11 +7,16 @@ tensorflow/models, official/projects/video_ssl.
 import dataclasses
 
 from unreel.data.interval_pairs import IntervalPairs
-from unreel.data.loader import DataConfig
 from unreel.methods.cvrl import CVRL
+from unreel.models.c3d import C3DConfig
 from unreel.models.r3d_50 import R3D50Config
-from unreel.models.resnet3d import R3DConfig
-from unreel.recipes.scvrl import build_data, build_small_augmentation, build_small_training, build_training
+from unreel.recipes.scvrl import (
+    build_data,
+    build_small_augmentation,
+    build_small_data,
+    build_small_training,
+    build_training,
+)
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
 
 
@@ -79,11 +84,12 @@ def small() -> Recipe:
         method=CVRL.Config(
             clips=IntervalPairs(num_frames=8, frame_stride=3),
             augmentation=build_small_augmentation(),
-            backbone=R3DConfig(depth=10, width=0.125),
+            backbone=C3DConfig(width=0.125),
             embedding_dim=64,
             hidden_dim=128,
             queue_length=0,
+            momentum=0.9,
         ),
-        data=DataConfig(height=48, width=64, cache="ram"),
+        data=build_small_data(),
         train=build_small_training(),
     )
