@@ -49,10 +49,10 @@ def small() -> Recipe:
     """SCVRL for two CPU cores: a narrow C3D, 8 frames of tiny pictures, contrast inside the batch.
 
     Nothing is flipped or recoloured, and windows are drawn evenly, so that motion need not be measured.
-    Crops keep nearly the whole picture: where a crop may cut the moving thing out of one of the two views, the
-    contrast with shuffles stays at chance, as the views then differ more than orders do. The momentum is low
-    because training is short. C3D sees the seams of shuffled clips, of which `pretrain` warns. Measured with
-    this code: not yet.
+    Crops keep nearly the whole picture: where one may cut what moves out of one of the two views, the views
+    differ more than orders do and the contrast with shuffles stays at chance. The momentum is low because
+    training is short. C3D sees the seams of shuffled clips, of which `pretrain` warns. Measured with this
+    code: not yet.
     """
     return Recipe(
         method=SCVRL.Config(
