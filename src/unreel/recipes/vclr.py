@@ -81,7 +81,7 @@ def build_training(batch_size: int) -> TrainConfig:
 def build_small_training() -> TrainConfig:
     """Return how the small recipes of VCLR, SeCo and VINCE train."""
     return TrainConfig(
-        steps=600,
+        steps=300,
         batch_size=32,
         optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=1e-4, decay_norms=False),
         schedule=ScheduleConfig(name="cosine", warmup_epochs=3),
