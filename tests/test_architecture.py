@@ -21,7 +21,7 @@ LEVELS = {
     "web": 7,
     "cli": 8,
 }
-GROUND = {"config", "distributed", "errors", "machine", "progress", "runs", "seeding"}
+GROUND = {"config", "distributed", "errors", "legible", "machine", "progress", "runs", "seeding"}
 # The package itself (its version) is ground; `python -m unreel` is the command line.
 ENTRY = {"__init__": 0, "__main__": 9}
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".json", ""}

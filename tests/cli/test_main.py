@@ -83,6 +83,7 @@ def test_a_command_gets_its_words(command: Callable[[Command], None]) -> None:
         (FileNotFoundError(2, "No such file or directory", "x"), 1, "No such file or directory: 'x'"),
         (OSError(28, "No space left on device"), 1, "error: [Errno 28] No space left on device\n"),
         (ValueError("top_k must be at least 1, got 0"), 2, "error: top_k must be at least 1, got 0\n"),
+        (VideoError("\x1b[31ma\x9b.mp4", "bad\nline"), 1, "error: ?[31ma?.mp4: bad\nline\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

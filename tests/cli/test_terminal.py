@@ -265,3 +265,17 @@ def test_warnings_and_errors_go_to_the_error_stream(capsys: Capture) -> None:
     print_warning("little memory")
     print_error("no memory")
     assert capsys.readouterr() == ("", "warning: little memory\nerror: no memory\n")
+
+
+def test_no_name_reaches_the_terminal_as_a_command(capsys: Capture) -> None:
+    name = "a\x1b[2J\x9b1m\r\u202e.mp4"
+    print_warning(f"{name}\nsecond line")
+    print_error(name)
+    print_summary(name, {"video": name, "other": Path(name)}, next_steps=[name])
+    print_table(name, ["video"], [[name]])
+    with ProgressBar("Scanning", unit="videos") as progress:
+        progress(1, 1, name)
+    out, err = capsys.readouterr()
+    assert (out.count("a?[2J?1m??.mp4"), err.count("a?[2J?1m??.mp4")) == (6, 3)
+    assert "second line" in err.splitlines()
+    assert not {"\x1b", "\x9b", "\r", "\u202e"} & set(out + err)

@@ -102,9 +102,10 @@ def test_vectors_of_another_encoder_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent.safetensors", tmp_path):
-        with pytest.raises(WeightsError, match=f"{path} cannot be read as a linear classifier"):
-            LinearClassifier.load(path)
+    with pytest.raises(WeightsError, match=r"absent.safetensors cannot be read as a linear classifier"):
+        LinearClassifier.load(tmp_path / "absent.safetensors")
+    with pytest.raises(WeightsError, match=f"{tmp_path} is a folder; give the file that `unreel evaluate"):
+        LinearClassifier.load(tmp_path)
 
 
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
@@ -131,7 +132,12 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         (json.dumps({**DESCRIPTION, "format_version": 2}), "format version 2 .* reads 1; update unreel"),
         (json.dumps({"format_version": 1}), "is no linear classifier"),
         (json.dumps({**DESCRIPTION, "classes": ["a"]}), "is no linear classifier .*two or more"),
-        (json.dumps({**DESCRIPTION, "classes": 3}), "is no linear classifier"),
+        (json.dumps({**DESCRIPTION, "classes": 3}), "is no linear classifier .*a list of names, got 3"),
+        (json.dumps({**DESCRIPTION, "classes": "ab"}), "a list of names, got 'ab'"),
+        (json.dumps({**DESCRIPTION, "classes": [1, 2]}), r"a list of names, got \[1, 2\]"),
+        (json.dumps({**DESCRIPTION, "encoder_hash": 0}), "its encoder_hash must be a word, got 0"),
+        (json.dumps({**DESCRIPTION, "pooling": ["frame"]}), "its pooling must be a word"),
+        (json.dumps({**DESCRIPTION, "pooling": "max"}), r"c\.safetensors is no .*pooling must be .*'max'"),
     ],
 )
 def test_a_description_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -147,4 +153,15 @@ def test_a_file_without_weights_is_refused(tmp_path: Path) -> None:
         metadata={METADATA: json.dumps(DESCRIPTION)},
     )
     with pytest.raises(WeightsError, match=r"is no linear classifier .'weights'"):
+        LinearClassifier.load(tmp_path / "c.safetensors")
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.bool_, np.float64, np.float16])
+@pytest.mark.parametrize("name", ["weights", "bias"])
+def test_numbers_of_another_kind_are_refused(tmp_path: Path, kind: type[np.generic], name: str) -> None:
+    # The float64 may be too large for float32, which would otherwise be a warning and infinity.
+    tensors: dict[str, Any] = {"weights": WEIGHTS, "bias": WEIGHTS[:, 0].copy()}
+    tensors[name] = tensors[name].astype(kind) * (1e300 if kind is np.float64 else True)
+    save_file(tensors, tmp_path / "c.safetensors", metadata={METADATA: json.dumps(DESCRIPTION)})
+    with pytest.raises(WeightsError, match=rf"c\.safetensors is no .*its {name} must be float32, got"):
         LinearClassifier.load(tmp_path / "c.safetensors")

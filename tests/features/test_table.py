@@ -204,6 +204,8 @@ def test_columns_must_be_complete_and_equally_long() -> None:
 def test_a_missing_file_is_refused_with_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(FeaturesError, match=r"absent.parquet cannot be read .* run `unreel extract`"):
         FeatureTable.load(tmp_path / "absent.parquet")
+    with pytest.raises(FeaturesError, match=f"{tmp_path} is a folder; give the file that `unreel extract`"):
+        FeatureTable.load(tmp_path)
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:

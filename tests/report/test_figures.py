@@ -6,7 +6,7 @@ import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
-from unreel.report.figures import check_figure_path, plain_style, save_figure
+from unreel.report.figures import check_figure_path, make_drawable, plain_style, save_figure
 
 
 def draw() -> Figure:
@@ -76,3 +76,7 @@ assert "matplotlib.pyplot" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_letters_that_the_font_lacks_and_line_breaks_are_marked() -> None:
+    assert make_drawable("läuft_日本\n.mp4\t") == "läuft_???.mp4?"

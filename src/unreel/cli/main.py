@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from unreel import __version__
 from unreel.errors import UnreelError
+from unreel.legible import make_legible
 
 COMMANDS = {
     "doctor": ("doctor", "say what this machine has, what is missing and how to get it"),
@@ -102,4 +103,4 @@ def _help() -> str:
 
 
 def _print(text: str, *, error: bool = False) -> None:
-    print(text, file=sys.stderr if error else sys.stdout)
+    print(make_legible(text, keep_lines=True), file=sys.stderr if error else sys.stdout)

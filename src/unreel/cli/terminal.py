@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from unreel.legible import make_legible
+
 ArgumentsT = TypeVar("ArgumentsT")
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -98,6 +100,7 @@ class ProgressBar:
 
     def __call__(self, done: int, total: int, note: str) -> None:
         """Show the state of the job."""
+        note = make_legible(note)
         now = time.monotonic()
         if self._first_done is None or total != self._total or done < self._done:  # another part of the job
             self._first_done, self._started = done, now
@@ -129,27 +132,31 @@ def format_duration(seconds: float) -> str:
 def print_summary(title: str, rows: Mapping[str, object], *, next_steps: Sequence[str] = ()) -> None:
     """Close a command: what was done and skipped, and which command comes next."""
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(title, style="bold")
+    console.print(make_legible(title), style="bold")
     width = max(map(len, rows), default=0)
     for name, value in rows.items():
-        console.print(f"  {name:<{width}}  {value}")
+        console.print(f"  {name:<{width}}  {make_legible(str(value))}")
     if next_steps:
         console.print("Next:")
         for step in next_steps:
-            console.print(f"  {step}")
+            console.print(f"  {make_legible(step)}")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table; columns of numbers are aligned right."""
     console = Console(markup=False, highlight=False)
-    console.print(title, style="bold", soft_wrap=True)
+    console.print(make_legible(title), style="bold", soft_wrap=True)
     table = Table()
     for column, name in enumerate(header):
         is_numeric = all(_is_number(row[column]) for row in rows)
         table.add_column(name, justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+        table.add_row(*map(_write_cell, row))
     console.print(table)
+
+
+def _write_cell(cell: object) -> str:
+    return f"{cell:.3f}" if isinstance(cell, float) else make_legible(str(cell))
 
 
 def _is_number(cell: object) -> bool:
@@ -162,9 +169,13 @@ def _is_number(cell: object) -> bool:
 
 def print_warning(text: str) -> None:
     """Say something that the user should know but that stops nothing."""
-    print(f"warning: {text}", file=sys.stderr)  # noqa: T201 (this is where the program prints)
+    _print(f"warning: {text}")
 
 
 def print_error(text: str) -> None:
     """Say why the command stops."""
-    print(f"error: {text}", file=sys.stderr)  # noqa: T201 (this is where the program prints)
+    _print(f"error: {text}")
+
+
+def _print(text: str) -> None:
+    print(make_legible(text, keep_lines=True), file=sys.stderr)  # noqa: T201 (this is where the program prints)

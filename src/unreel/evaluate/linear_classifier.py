@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from unreel.errors import WeightsError
+from unreel.features.pooling import check_poolings
 from unreel.runs import atomic_path
 
 # C classes, D features, X vectors
@@ -103,12 +104,13 @@ class LinearClassifier:
                 "update unreel, or run `unreel evaluate svm --classifier` again"
             )
         try:
+            _check_kinds(description, tensors)
             return cls(
-                classes=tuple(map(str, description["classes"])),
-                weights_CD=tensors[_WEIGHTS].astype(np.float32, copy=False),
-                bias_C=tensors[_BIAS].astype(np.float32, copy=False) if _BIAS in tensors else None,
-                encoder_hash=str(description["encoder_hash"]),
-                pooling=str(description["pooling"]),
+                classes=tuple(description["classes"]),
+                weights_CD=tensors[_WEIGHTS],
+                bias_C=tensors.get(_BIAS),
+                encoder_hash=description["encoder_hash"],
+                pooling=description["pooling"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
@@ -120,7 +122,22 @@ class LinearClassifier:
         return weights if self.bias_C is None else {**weights, _BIAS: self.bias_C.astype(np.float32)}
 
 
+def _check_kinds(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+    classes = description["classes"]
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"its classes must be a list of names, got {classes!r}")
+    for name in ("encoder_hash", "pooling"):
+        if not isinstance(description[name], str):
+            raise ValueError(f"its {name} must be a word, got {description[name]!r}")
+    check_poolings([description["pooling"]])
+    for name, values in tensors.items():
+        if values.dtype != np.float32:
+            raise ValueError(f"its {name} must be float32, got {values.dtype}")
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder; give the file that `unreel evaluate svm --classifier` wrote")
     try:
         # numpy has no bfloat16, which another program may have written: safetensors raises TypeError.
         with safe_open(path, framework="numpy") as file:

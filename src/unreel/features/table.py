@@ -109,6 +109,8 @@ def read_info(path: Path) -> FeatureInfo:
     Raises:
         FeaturesError: the file is missing, damaged, or no table of features that this version knows.
     """
+    if path.is_dir():
+        raise FeaturesError(f"{path} is a folder; give the file that `unreel extract` wrote")
     try:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unreel.legible import make_legible
 from unreel.runs import atomic_path
 
 if TYPE_CHECKING:
@@ -41,6 +43,18 @@ def plain_style() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams["svg.hashsalt"] = "unreel"
         yield
+
+
+def make_drawable(text: str) -> str:
+    """Write ``?`` for what the font of the figures has no letter for, line breaks included."""
+    return make_legible(text, letters=_known_letters())
+
+
+@lru_cache(maxsize=1)
+def _known_letters() -> frozenset[int]:
+    from matplotlib import font_manager, ft2font
+
+    return frozenset(ft2font.FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap())
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

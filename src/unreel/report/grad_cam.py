@@ -5,7 +5,6 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from unreel.evaluate.grad_cam import stretch_space
 from unreel.evaluate.grad_cam_videos import GradCamResult, VideoMaps
-from unreel.report.figures import DOTS_PER_INCH, plain_style, save_figure
+from unreel.report.figures import DOTS_PER_INCH, make_drawable, plain_style, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +149,7 @@ def _place_axes(figure: "Figure", left: float, bottom: float, width: float, heig
 def _write(figure: "Figure", lines: Sequence[str], left: float, top: float) -> None:
     """Write lines below a height in inches, each cut at its front where the figure ends."""
     width, height = figure.get_size_inches()
-    text = "\n".join(_shorten(make_legible(line), width - left - _MARGIN) for line in lines)
+    text = "\n".join(_shorten(make_drawable(line), width - left - _MARGIN) for line in lines)
     figure.text(left / width, top / height, text, fontsize=_LARGE, va="top", parse_math=False)
 
 
@@ -169,16 +168,3 @@ def _shorten(line: str, most_inches: float) -> str:
         return line
     first = bisect_left(range(len(line)), True, key=lambda first: is_short(f"...{line[first:]}"))
     return f"...{line[first:]}"
-
-
-def make_legible(text: str) -> str:
-    """Write ``?`` for what the font of the figures has no letter for, line breaks included."""
-    known = _known_letters()
-    return "".join(letter if letter.isprintable() and ord(letter) in known else "?" for letter in text)
-
-
-@lru_cache(maxsize=1)
-def _known_letters() -> frozenset[int]:
-    from matplotlib import font_manager, ft2font
-
-    return frozenset(ft2font.FT2Font(font_manager.findfont("DejaVu Sans")).get_charmap())

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unreel.report.figures import plain_style, save_figure
-from unreel.report.grad_cam import make_legible
+from unreel.report.figures import make_drawable, plain_style, save_figure
 from unreel.report.motion_view import MotionView
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def save_motion(view: MotionView, path: Path) -> None:
 
 
 def _write_title(view: MotionView) -> str:
-    name = make_legible(view.path)
+    name = make_drawable(view.path)
     clips = "1 clip" if len(view.clips) == 1 else f"{len(view.clips)} clips"
     return (
         f"{name if len(name) <= 90 else f'...{name[-87:]}'}\n"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from unreel.errors import FeaturesError
 from unreel.evaluate.motion_gain import ClassGain, MotionGain
-from unreel.report.figures import plain_style, save_figure
-from unreel.report.grad_cam import make_legible
+from unreel.report.figures import make_drawable, plain_style, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +81,7 @@ def save_motion_gain(gain: MotionGain, path: Path, *, num_names: int = 5) -> Non
 def _write_title(gain: MotionGain) -> str:
     correlation = gain.correlation
     rank = "no rank correlation" if correlation is None else f"rank correlation {correlation:.2f}"
-    names = make_legible(f"{gain.second} against {gain.first}")
+    names = make_drawable(f"{gain.second} against {gain.first}")
     return (
         f"{names[:90]}\n{len(gain.with_motion)} classes, mean gain {100 * gain.mean_gain:.1f} points, {rank}"
     )
@@ -108,7 +107,7 @@ def _name_points(axes: "Axes", known: Sequence[ClassGain], named: Sequence[Class
         taken.append(Bbox.from_extents(x - _POINT, y - _POINT, x + _POINT, y + _POINT))
     inside = axes.get_window_extent().expanded(1.02, 1.02)
     for own in named:
-        name = make_legible(own.name)
+        name = make_drawable(own.name)
         name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
         for across, upright, right, up in _PLACES:
             text = axes.annotate(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.report.figures import plain_style, save_figure
-from unreel.report.grad_cam import make_legible
+from unreel.report.figures import make_drawable, plain_style, save_figure
 from unreel.report.retrieval_view import RetrievalView, SeenVideo
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _describe(video: SeenVideo) -> str:
 
 def _cut(text: str, most: int) -> str:
     """Leave out the beginning of what is too long."""
-    legible = make_legible(text)
+    legible = make_drawable(text)
     return legible if len(legible) <= most else f"...{legible[-most + 3 :]}"
 
 
