@@ -280,3 +280,9 @@ def test_the_name_may_be_anything(tmp_path: Path, path_of: KindPath) -> None:
     shutil.copy(path_of("h264"), path)
     index = probe_video(path).index
     assert ClipDecoder().decode(path, index, np.array([[1]])).shape == (1, 1, 48, 64, 3)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0, float("inf")])
+def test_a_time_limit_that_would_be_none_by_accident_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"decode_time_limit_sec must be a number of seconds, or 0 for no"):
+        ClipDecoder(time_limit_sec=seconds)

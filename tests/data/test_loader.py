@@ -270,3 +270,9 @@ def test_paths_become_absolute_and_one_that_is_not_given_stays_so(
     assert (absolute.catalog, absolute.motion) == (tmp_path / "c.parquet", Path())
     absolute = DataConfig(Path("c.parquet"), motion=Path("m.parquet")).with_absolute_paths()
     assert absolute.motion == tmp_path / "m.parquet"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0, float("inf")])
+def test_a_time_limit_that_would_be_none_by_accident_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"decode_time_limit_sec must be a number of seconds, or 0 for no"):
+        DataConfig(decode_time_limit_sec=seconds)

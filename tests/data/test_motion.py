@@ -233,6 +233,7 @@ def test_long_videos_are_allowed_more_time(tmp_path: Path, monkeypatch: pytest.M
         ({"num_workers": 0}, "num_workers must be at least 1"),
         ({"num_workers": -2}, "num_workers must be at least 1"),
         ({"time_limit_sec": -1.0}, "time_limit_sec 0 or positive, got -1 and -1.0"),
+        ({"time_limit_sec": float("nan")}, "time_limit_sec 0 or positive, got -1 and nan"),
         ({"beta": 0.0}, "beta must be positive, got 0.0"),
     ],
 )

@@ -11,7 +11,7 @@ from av.stream import Disposition
 
 from tests.data.conftest import KindPath
 from tests.data.videos import draw_frames, write_audio, write_video
-from unreel.data.opening import Deadline, find_video_stream, open_container
+from unreel.data.opening import Deadline, check_time_limit, find_video_stream, open_container
 from unreel.errors import VideoError
 
 
@@ -217,3 +217,12 @@ def test_nothing_is_printed(tmp_path: Path, path_of: KindPath, capfd: pytest.Cap
     assert open_and_close(tmp_path / "fine.mp4", quick=True) == "h264"
     captured = capfd.readouterr()
     assert "error" not in (captured.out + captured.err).lower()
+
+
+def test_a_limit_is_a_number_of_seconds_or_zero_for_none(tmp_path: Path) -> None:
+    for seconds in (0.0, 0.5, 1e9):
+        check_time_limit(seconds)
+    for seconds in (-1e-9, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"^limit must be a number of seconds, or 0 for no .*{seconds}$"):
+            check_time_limit(seconds, name="limit")
+    Deadline(tmp_path, 0).check()

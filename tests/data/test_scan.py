@@ -446,7 +446,10 @@ def test_a_catalog_of_another_version_is_replaced_only_by_a_fresh_scan(
     assert len(Catalog.load(out)) == 3
 
 
-@pytest.mark.parametrize("options", [{"num_workers": 0}, {"num_workers": -2}, {"time_limit_sec": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"num_workers": 0}, {"num_workers": -2}, {"time_limit_sec": 0.0}, {"time_limit_sec": float("nan")}],
+)
 def test_numbers_out_of_range_are_refused(options: dict[str, Any], videos: Path, out: Path) -> None:
     with pytest.raises(
         ValueError,

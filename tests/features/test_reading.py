@@ -211,3 +211,9 @@ def test_a_further_order_that_gives_no_numbers_rejects_the_video(catalog: Catalo
 
     videos = list(embed_videos(Failing(), catalog, [0, 1], ["average"], READ, orders=orders_of_some))
     assert [video.rejection is None for video in videos] == [True, False]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1.0, float("inf")])
+def test_a_time_limit_that_would_be_none_by_accident_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"decode_time_limit_sec must be a number of seconds, or 0 for no"):
+        ReadConfig(decode_time_limit_sec=seconds)

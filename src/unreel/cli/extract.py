@@ -57,7 +57,7 @@ class Arguments:
     num_workers: int = -1
     """Processes that decode; -1 takes one per core, 0 decodes in the main process."""
     decode_time_limit_sec: float = 30.0
-    """Time after which a video counts as unreadable."""
+    """Time after which a video counts as unreadable; 0 sets no limit."""
     max_rejected_fraction: float = 0.05
     """Share of the videos that may fail; they are listed beside the table."""
     restart: bool = False

@@ -75,7 +75,7 @@ class Arguments:
     num_workers: int = -1
     """Processes that decode; -1 takes one per core, 0 decodes in the main process."""
     decode_time_limit_sec: float = 30.0
-    """Time after which a video counts as unreadable."""
+    """Time after which a video counts as unreadable; 0 sets no limit."""
 
 
 def main(argv: list[str]) -> None:

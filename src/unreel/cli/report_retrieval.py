@@ -55,7 +55,7 @@ class Arguments:
     json: bool = False
     """Print the numbers as JSON on the standard output."""
     decode_time_limit_sec: float = 30.0
-    """Time after which a video counts as unreadable."""
+    """Time after which a video counts as unreadable; 0 sets no limit."""
 
 
 def main(argv: list[str]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unreel.data.frame_index import FrameIndex
-from unreel.data.opening import Deadline
+from unreel.data.opening import Deadline, check_time_limit
 from unreel.data.packets import VideoFile
 from unreel.data.pictures import FrameSize, PictureStack, RgbConverter
 from unreel.errors import VideoError
@@ -34,9 +34,13 @@ class ClipDecoder:
     Args:
         size: of the decoded frames.
         time_limit_sec: for one video; 0 sets no limit.
+
+    Raises:
+        ValueError: the limit is negative, infinite or not a number.
     """
 
     def __init__(self, size: FrameSize = FrameSize(), *, time_limit_sec: float = 30.0) -> None:  # noqa: B008
+        check_time_limit(time_limit_sec)
         self.size = size
         self.time_limit_sec = time_limit_sec
         self._converter = RgbConverter()

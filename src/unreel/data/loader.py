@@ -18,6 +18,7 @@ from unreel.data.catalog import Catalog
 from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import ClipSampling
 from unreel.data.decode import ClipDecoder, FrameSize
+from unreel.data.opening import check_time_limit
 from unreel.data.subset import choose_per_class
 from unreel.errors import CatalogError
 from unreel.machine import count_cores
@@ -58,7 +59,15 @@ class DataConfig:
     max_rejected_fraction: float = 0.05
     """The run stops when more than this share of the videos cannot be read."""
     decode_time_limit_sec: float = 30.0
-    """Time after which a video counts as unreadable."""
+    """Time after which a video counts as unreadable; 0 sets no limit."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ValueError: the time limit is negative, infinite or not a number.
+        """
+        check_time_limit(self.decode_time_limit_sec, name="data.decode_time_limit_sec")
 
     @property
     def frame_size(self) -> FrameSize:

@@ -118,7 +118,7 @@ def measure_motion(
     """
     started = time.monotonic()
     check_beta(beta)
-    if num_workers < -1 or num_workers == 0 or time_limit_sec < 0:
+    if num_workers < -1 or num_workers == 0 or not 0 <= time_limit_sec < float("inf"):
         raise ValueError(
             "num_workers must be at least 1, or -1 for one per core, and time_limit_sec 0 or positive, got "
             f"{num_workers} and {time_limit_sec}"

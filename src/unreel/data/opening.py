@@ -20,6 +20,20 @@ _TELLING_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 _TRUST_HEADER = {"skip_frame": "all", "probesize": "32"}
 
 
+def check_time_limit(time_limit_sec: float, *, name: str = "decode_time_limit_sec") -> None:
+    """Refuse a limit that would be none by accident.
+
+    Args:
+        time_limit_sec: for one video; 0 sets no limit.
+        name: of the setting, for the message.
+
+    Raises:
+        ValueError: it is negative, infinite or not a number.
+    """
+    if not 0 <= time_limit_sec < float("inf"):
+        raise ValueError(f"{name} must be a number of seconds, or 0 for no limit, got {time_limit_sec}")
+
+
 class Deadline:
     """A moment after which reading one video has taken too long.
 

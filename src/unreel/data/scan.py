@@ -72,7 +72,7 @@ def scan_videos(
         ValueError: a number is out of range, or a list makes no sense.
     """
     started = time.monotonic()
-    if num_workers < -1 or num_workers == 0 or time_limit_sec <= 0:
+    if num_workers < -1 or num_workers == 0 or not 0 < time_limit_sec < float("inf"):
         raise ValueError(
             "num_workers must be at least 1, or -1 for one per core, and time_limit_sec positive, got "
             f"{num_workers} and "

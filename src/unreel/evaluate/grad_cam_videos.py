@@ -123,7 +123,7 @@ def look_at_videos(
         num_frames: frames to show per video.
         batch_size: frames or clips per pass of the network.
         num_workers: processes that decode; -1 takes one per core, 0 decodes in this process.
-        decode_time_limit_sec: time after which a video counts as unreadable.
+        decode_time_limit_sec: time after which a video counts as unreadable; 0 sets no limit.
         progress: is told the number of videos done.
 
     Raises:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.data.decode import ClipDecoder
+from unreel.data.opening import check_time_limit
 from unreel.errors import VideoError
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling
@@ -71,7 +72,7 @@ class ReadConfig:
     num_workers: int = -1
     """Processes that decode; -1 takes one per core, 0 decodes in the main process."""
     decode_time_limit_sec: float = 30.0
-    """Time after which a video counts as unreadable."""
+    """Time after which a video counts as unreadable; 0 sets no limit."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -82,6 +83,7 @@ class ReadConfig:
         for name, lowest in (("clips_per_video", 1), ("batch_size", 1), ("num_workers", -1)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        check_time_limit(self.decode_time_limit_sec)
 
     @property
     def videos_per_batch(self) -> int:

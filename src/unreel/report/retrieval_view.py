@@ -140,7 +140,7 @@ def view_retrieval(
         num_neighbors: videos to find for each.
         config: which split is searched, and what makes a neighbour right.
         picture_px: shorter side of the frames.
-        decode_time_limit_sec: time after which a video counts as unreadable.
+        decode_time_limit_sec: time after which a video counts as unreadable; 0 sets no limit.
 
     Raises:
         CatalogError: the catalog lacks a video that was found.
