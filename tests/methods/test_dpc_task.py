@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from tests.models.test_conv_gru import scalar_prediction
 from unreel.losses.dense_nce import DenseTerms
 from unreel.methods.dpc_task import DensePrediction, check_prediction, describe_hits
+from unreel.models.r2d3d import R2D3DConfig
+from unreel.models.resnet2d import ResNetConfig
 
 
 def build(num_features: int = 4, num_predicted: int = 2) -> DensePrediction:
@@ -74,23 +76,28 @@ def test_hits_go_by_the_names_of_the_metrics() -> None:
 @pytest.mark.parametrize("num_predicted", [0, 8, 9])
 def test_something_must_be_seen_and_something_predicted(num_predicted: int) -> None:
     with pytest.raises(ValueError, match=f"num_predicted must lie between 1 and 7, got {num_predicted}"):
-        check_prediction(8, num_predicted, 0.1)
+        check_prediction(R2D3DConfig(), 8, num_predicted, 0.1)
 
 
 def test_blocks_that_cannot_be_divided_are_refused_in_words_of_their_number() -> None:
     with pytest.raises(ValueError, match="num_blocks = 1 leaves nothing"):
-        check_prediction(1, 1, 0.1)
+        check_prediction(R2D3DConfig(), 1, 1, 0.1)
+
+
+def test_a_network_of_single_frames_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"backbone must see clips, got ResNetConfig: .*take a 3D network"):
+        check_prediction(ResNetConfig(), 8, 3, 0.1)
 
 
 @pytest.mark.parametrize("dropout_prob", [-0.1, 1.0])
 def test_dropout_is_a_share(dropout_prob: float) -> None:
     with pytest.raises(ValueError, match=r"dropout_prob must lie in \[0, 1\)"):
-        check_prediction(8, 3, dropout_prob)
+        check_prediction(R2D3DConfig(), 8, 3, dropout_prob)
 
 
 def test_the_published_numbers_are_accepted() -> None:
-    check_prediction(8, 3, 0.1)
-    check_prediction(2, 1, 0.0)
+    check_prediction(R2D3DConfig(), 8, 3, 0.1)
+    check_prediction(R2D3DConfig(), 2, 1, 0.0)
 
 
 def test_maps_of_half_precision_are_averaged_in_full() -> None:

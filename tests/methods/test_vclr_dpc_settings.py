@@ -8,6 +8,7 @@ from unreel.methods.dpc import DPC
 from unreel.methods.vclr import VCLR
 from unreel.methods.vclr_clips import VCLRClips
 from unreel.methods.vclr_dpc import VCLRDPC
+from unreel.models.resnet2d import ResNetConfig
 
 DEFAULT = VCLRDPC.Config()
 NO_TUPLES: dict[str, Any] = {"video_weight": 0.0, "order_weight": 0.0}
@@ -68,6 +69,7 @@ def test_clips_that_nobody_looks_at_are_warned_of() -> None:
         ({"clips": BlocksAndSegmentClips(num_segments=0)}, "num_segments = 0 leaves no tuple"),
         ({"clips": BlocksAndSegmentClips(num_segments=1)}, "between 2 and 18 .* got 1"),
         ({"clips": BlocksAndSegmentClips(num_segments=19)}, "between 2 and 18 .* got 19"),
+        ({"backbone": ResNetConfig()}, "backbone must see clips, got ResNetConfig"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -80,3 +82,7 @@ def test_what_a_loss_does_not_need_is_not_asked_for() -> None:
     replace(DEFAULT, **NO_TUPLES, clips=BlocksAndSegmentClips(num_segments=0))
     one = BlocksAndSegmentClips(num_segments=1)
     assert replace(DEFAULT, order_weight=0.0, clips=one).tuple_losses == ("video",)
+
+
+def test_without_dpc_a_network_of_single_frames_may_be() -> None:
+    assert isinstance(VCLRDPC.Config(backbone=ResNetConfig(), dense_weight=0.0).backbone, ResNetConfig)

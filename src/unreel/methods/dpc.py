@@ -21,7 +21,7 @@ from unreel.models.zoo import BackboneConfig, build_backbone
 class DPC(Method):
     """The last blocks of a video are predicted, step by step and place by place, from the first ones.
 
-    Any backbone will do whose features are the average of its last map. How many places the map has follows
+    Any 3D network will do whose features are the average of its last map. How many places the map has follows
     from it and from the size of the pictures.
 
     Reference: DPC (Han et al., 2019); baseline of VCLR's Tables 9 and 10.
@@ -49,9 +49,9 @@ class DPC(Method):
             """Refuse what cannot be trained.
 
             Raises:
-                ValueError: a number is out of range.
+                ValueError: a number is out of range, or the network sees single frames.
             """
-            check_prediction(self.clips.num_blocks, self.num_predicted, self.dropout_prob)
+            check_prediction(self.backbone, self.clips.num_blocks, self.num_predicted, self.dropout_prob)
 
         def build(self) -> "DPC":
             """Build the method with fresh weights from torch's global generator.

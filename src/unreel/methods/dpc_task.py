@@ -6,6 +6,8 @@ from unreel.distributed import gather_rows, rank_index
 from unreel.losses.dense_nce import DenseTerms, dense_nce
 from unreel.models.backbone import Backbone
 from unreel.models.conv_gru import FuturePredictor
+from unreel.models.resnet2d import ResNetConfig
+from unreel.models.zoo import BackboneConfig
 
 # B videos, N blocks, P of them predicted, L = H * W positions of a map, T its length in time, D features
 
@@ -55,12 +57,19 @@ def describe_hits(terms: DenseTerms) -> dict[str, Tensor]:
     }
 
 
-def check_prediction(num_blocks: int, num_predicted: int, dropout_prob: float) -> None:
+def check_prediction(
+    backbone: BackboneConfig, num_blocks: int, num_predicted: int, dropout_prob: float
+) -> None:
     """Refuse what leaves nothing to see or to predict.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or the network sees single frames.
     """
+    if isinstance(backbone, ResNetConfig):
+        raise ValueError(
+            "method.backbone must see clips, got ResNetConfig: DPC predicts what moves, which is lost in the "
+            "average over frames; take a 3D network such as r2d3d_18, r3d_18 or s3d"
+        )
     if num_blocks < 2:
         raise ValueError(
             f"method.clips.num_blocks = {num_blocks} leaves nothing to predict; take at least 2, one to see "

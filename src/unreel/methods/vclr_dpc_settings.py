@@ -100,7 +100,7 @@ class VCLRDPCSettings(MethodConfig):
             if getattr(self, name) < 0:
                 raise ValueError(f"method.{name} must not be negative, got {getattr(self, name)}")
         if self.dense_weight:
-            check_prediction(self.clips.num_blocks, self.num_predicted, self.dropout_prob)
+            check_prediction(self.backbone, self.clips.num_blocks, self.num_predicted, self.dropout_prob)
         num_segments = self.clips.num_segments
         if self.tuple_losses and not num_segments:
             raise ValueError(
