@@ -24,6 +24,10 @@ from unreel.train.schedule import learning_rate
 
 PAPER = {
     "ucf101_s3d": (vclr_clips.ucf101_s3d(), VCLRClips.Config()),
+    "ucf101_s3d_clip": (
+        vclr_clips.ucf101_s3d_clip(),
+        VCLRClips.Config(clips=ClipPairAndSegments(num_segments=0), video_weight=0.0, order_weight=0.0),
+    ),
     "ucf101_r3d_50": (vclr_clips.ucf101_r3d_50(), VCLRClips.Config(backbone=R3D50Config(), hidden_dim=2048)),
     "hacs_r3d_18": (vclr_clips.hacs_r3d_18(), VCLRClips.Config(backbone=R3DConfig(depth=18), hidden_dim=512)),
 }
@@ -107,6 +111,13 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(corpus: Path, tmp_pat
     assert len(owners) == 2
     assert all((value >= 0).all() for value in owners)  # sixteen keys of four steps of four videos
     assert torch.equal(*owners)
+
+
+def test_the_first_row_of_table_8_contrasts_clips_alone() -> None:
+    method = vclr_clips.ucf101_s3d_clip().method
+    assert isinstance(method, VCLRClips.Config)
+    assert (method.losses, method.clips.num_clips) == (("clip",), 2)
+    assert vclr_clips.ucf101_s3d_clip().train == vclr_clips.ucf101_s3d().train
 
 
 def test_the_rows_of_table_8_are_flags(corpus: Path, tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ class Target:
             raise ValueError(f"target class {self.class_name!r} needs a classifier that knows it; give one")
         if self.class_name not in self.classifier.classes:
             classes = self.classifier.classes
-            known = difflib.get_close_matches(self.class_name, classes, n=5) or classes[:5]
-            raise ValueError(
-                f"target class {self.class_name!r} is none of the {len(classes)} classes that the classifier "
-                f"knows, such as {', '.join(known)}"
-            )
+            close = difflib.get_close_matches(self.class_name, classes, n=5)
+            more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
+            known = f"it knows {', '.join(classes[:5])}{more}"
+            hint = f"did you mean {' or '.join(close)}?" if close else known
+            raise ValueError(f"the classifier knows no class {self.class_name!r}; {hint}")
 
     def check(self, encoder: Encoder, *, is_other_encoder_allowed: bool = False) -> None:
         """Refuse a classifier that does not suit the encoder.
