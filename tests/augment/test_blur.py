@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.augment import reference
-from unreel.augment.blur import blur_matrices, blur_radius, gaussian_taps
+from unreel.augment.blur import blur_matrices, blur_outputs, blur_radius, gaussian_taps
 
 
 @given(size_px=st.integers(1, 30), sigma=st.floats(0.1, 4.0), largest=st.floats(0.1, 4.0))
@@ -52,3 +52,13 @@ def test_the_radius_is_three_sigma_within_the_picture() -> None:
     assert blur_radius(0.1, 112) == 1
     assert blur_radius(2.0, 4) == 3
     assert blur_radius(2.0, 1) == 0
+
+
+@pytest.mark.parametrize("size_px", [1, 2, 7, 13, 33, 70])
+def test_blurring_what_a_matrix_gives_is_a_multiplication_from_the_left(size_px: int) -> None:
+    random = np.random.default_rng(size_px)
+    radius = blur_radius(2.0, size_px)
+    taps = torch.from_numpy(gaussian_taps(np.array([0.0, 0.5, 2.0]), radius))
+    matrices = torch.from_numpy(random.random((3, size_px, 9)))
+    expected = np.einsum("boi,bij->boj", blur_matrices(taps, size_px), matrices)
+    np.testing.assert_allclose(blur_outputs(matrices, taps), expected, atol=1e-14)

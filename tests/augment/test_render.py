@@ -34,7 +34,7 @@ def resample_one_by_one(resampler: Resampler, frames: Tensor) -> Tensor:
     return torch.cat([pixels for _, pixels in parts]).view(len(frames), 3, frames.shape[1], SIZE, SIZE)
 
 
-@pytest.mark.parametrize("sigmas", [SIGMAS, None])
+@pytest.mark.parametrize("sigmas", [SIGMAS, SIGMAS + 0.3, None])
 def test_clip_by_clip_and_all_together_equal_the_frame_by_frame_reference(sigmas: np.ndarray | None) -> None:
     frames = reference.random_frames(0, 4, 2, 30, 40, 3)
     resampler = build_resampler(BOXES, sigmas)

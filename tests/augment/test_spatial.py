@@ -1,13 +1,16 @@
 """Resampling against torch's own interpolation, clip by clip and frame by frame."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.augment import reference
+from unreel.augment.blur import blur_outputs, blur_radius, gaussian_taps
 from unreel.augment.spatial import (
     AxisMap,
     gather_clips,
@@ -66,6 +69,74 @@ def test_weights_are_shares_that_never_leave_the_box(
     assert (matrix[:, :top] == 0).all()
     assert (matrix[:, top + box_height :] == 0).all()
     torch.testing.assert_close(matrix.sum(dim=1), torch.ones(size_px))
+
+
+def weigh(place: int, out: int, axis: AxisMap, size_out: int) -> Fraction:
+    """Return the triangle filter's weight by exact arithmetic, before rows are divided by their sums."""
+    start, length, offset = (int(numbers[0]) for numbers in (axis.start_B, axis.length_B, axis.offset_B))
+    if not start <= place < start + length:
+        return Fraction(0)
+    step = Fraction(float(axis.step_B[0]))
+    shown = size_out - 1 - out if axis.is_reversed_B[0] else out
+    middle = start + step * (offset + shown + Fraction(1, 2))
+    return max(Fraction(0), 1 - abs(place + Fraction(1, 2) - middle) / max(step, Fraction(1)))
+
+
+@given(
+    length=st.sampled_from([1, 2, 7, 340]),
+    size_px=st.sampled_from([1, 2, 7, 224]),
+    start=st.integers(0, 40),
+    rest=st.integers(0, 3),
+    offset=st.integers(0, 5),
+    is_reversed=st.booleans(),
+    which=st.floats(0, 1),
+)
+@example(length=7999, size_px=1, start=1, rest=0, offset=0, is_reversed=True, which=0.0)
+@example(length=1, size_px=8000, start=0, rest=0, offset=0, is_reversed=False, which=0.5)
+@example(length=7999, size_px=224, start=0, rest=0, offset=3, is_reversed=False, which=0.9)
+def test_weights_of_any_size_are_the_nearest_numbers_to_the_exact_ones(
+    length: int, size_px: int, start: int, rest: int, offset: int, is_reversed: bool, which: float
+) -> None:
+    shown_px = max(1, size_px - offset)
+    axis = AxisMap(
+        np.array([start]),
+        np.array([length]),
+        np.array([length / size_px]),
+        np.array([offset if size_px > offset else 0]),
+        np.array([is_reversed]),
+    )
+    size_in = start + length + rest
+    row, out = axis.matrices(shown_px, size_in, CPU)[0], round(which * (shown_px - 1))
+    exact = [weigh(place, out, axis, shown_px) for place in range(size_in)]
+    total = sum(exact)
+    expected = np.array([float(weight / total) for weight in exact])
+    # Half of a float32's last digit, and as much for float64 on the way.
+    np.testing.assert_allclose(row[out], expected, rtol=2**-23, atol=1e-12)
+
+
+def test_maps_of_one_batch_have_the_weights_that_each_has_alone() -> None:
+    # The steps 0.1, 1 and 3.4 reach 1, 1 and 3.4 pixels; the widest one's taps are given to all.
+    starts, lengths = np.array([5, 30, 0]), np.array([1, 10, 34])
+    mirrored = np.array([True, False, True])
+    together = AxisMap.stretch(starts, lengths, 10, mirrored).matrices(10, 40, CPU)
+    for row in range(3):
+        alone = stretch(starts[row], lengths[row], 10, mirrored[row]).matrices(10, 40, CPU)[0]
+        assert torch.equal(together[row], alone)
+
+
+@given(case=boxes_in_frames(), size_px=st.integers(1, 50), is_reversed=st.booleans(), seed=st.integers(0, 9))
+def test_blocks_of_a_sharp_or_blurred_side_hold_all_its_weights(
+    case: tuple[int, int, tuple[int, int, int, int]], size_px: int, is_reversed: bool, seed: int
+) -> None:
+    height, _, (top, _, box_height, _) = case
+    matrix = stretch(top, box_height, size_px, is_reversed).matrices(size_px, height, CPU)
+    sigma = np.random.default_rng(seed).uniform(0.1, 2, 1)
+    blurred = blur_outputs(matrix, torch.from_numpy(gaussian_taps(sigma, blur_radius(2.0, size_px))).float())
+    frames = reference.random_frames(seed, 1, 1, height, 1, 3)
+    for weights in (matrix, blurred):
+        column = resample_clip(frames[0], weights[0], torch.ones(1, 1))
+        expected = torch.einsum("oh,thwc->ctow", weights[0], frames[0].float())
+        torch.testing.assert_close(column, expected, atol=1e-3, rtol=1e-6)
 
 
 def test_halving_a_side_averages_with_a_triangle() -> None:

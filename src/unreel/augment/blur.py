@@ -8,10 +8,14 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-# B clips, O pixels of a side, K taps
+# B clips, O pixels of a side, K taps, I pixels before the resampling, R pixels within the kernel's reach
+
+BLOCK_PX = 32
+"""Rows of a matrix that are blurred in one multiplication on the CPU."""
 
 
 def blur_radius(largest_sigma: float, size_px: int) -> int:
@@ -61,14 +65,33 @@ def blur_matrices(taps_BK: Tensor, size_px: int) -> Tensor:
     Returns:
         Tensor (B, size_px, size_px) whose rows sum to one.
     """
-    beyond = taps_BK.shape[1] - 1
-    assert beyond <= size_px
-    place_O = torch.arange(size_px, device=taps_BK.device)
-    here_OO, there_OO = place_O[:, None], place_O[None, :]
-    direct_OO = (here_OO - there_OO).abs()
-    near_OO = (here_OO + there_OO).masked_fill(there_OO == 0, beyond)
-    far_OO = (2 * (size_px - 1) - here_OO - there_OO).masked_fill(there_OO == size_px - 1, beyond)
-    routes = (direct_OO, near_OO, far_OO)
-    return sum(
-        (taps_BK[:, route.clamp(max=beyond)] for route in routes[1:]), taps_BK[:, direct_OO.clamp(max=beyond)]
-    )
+    radius = taps_BK.shape[1] - 2
+    assert radius < size_px
+    # One row of taps that slides by a pixel from row to row: read as windows, nothing is computed twice.
+    line = F.pad(torch.cat([taps_BK[:, 1:].flip(1), taps_BK], dim=1), (size_px - radius - 2, size_px - 2))
+    matrix_BOO = line[:, : 2 * size_px - 1].unfold(1, size_px, 1).flip(1)
+    if radius:
+        image_BRR = line[:, size_px:].unfold(1, radius, 1)[:, :radius]
+        matrix_BOO[:, :radius, 1 : radius + 1] += image_BRR
+        matrix_BOO[:, -radius:, -radius - 1 : -1] += image_BRR.flip(1, 2)
+    return matrix_BOO
+
+
+def blur_outputs(matrix_BOI: Tensor, taps_BK: Tensor) -> Tensor:
+    """Blur what matrices give: ``G M``, with the matrices of `blur_matrices`.
+
+    Args:
+        matrix_BOI: one matrix per clip that gives a side of pixels.
+        taps_BK: the clips' kernels.
+    """
+    size_px = matrix_BOI.shape[1]
+    blur_BOO = blur_matrices(taps_BK, size_px)
+    if matrix_BOI.device.type != "cpu":
+        return torch.bmm(blur_BOO, matrix_BOI)
+    # Most of G is zero: a few rows at a time are multiplied with what they see.
+    radius, out_BOI = taps_BK.shape[1] - 2, torch.empty_like(matrix_BOI)
+    for begin in range(0, size_px, BLOCK_PX):
+        rows = slice(begin, begin + BLOCK_PX)
+        seen = slice(max(0, begin - radius), begin + BLOCK_PX + radius)
+        torch.bmm(blur_BOO[:, rows, seen], matrix_BOI[:, seen], out=out_BOI[:, rows])
+    return out_BOI

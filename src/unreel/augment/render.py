@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.augment.blur import blur_matrices
+from unreel.augment.blur import blur_outputs
 from unreel.augment.color import ColorMap, apply_color, fit_to_bytes
 from unreel.augment.spatial import AxisMap, gather_clips, resample_batch, resample_clip, slice_clip
 
@@ -77,9 +77,14 @@ class Resampler:
         cols_BPW = self._cols.matrices(self._size_px, width, device)
         if self._taps_BK is None:
             return rows_BOH, cols_BPW
-        taps_BK = torch.from_numpy(self._taps_BK.astype(np.float32)).to(device, non_blocking=True)
-        blur_BOO = blur_matrices(taps_BK, self._size_px)
-        return torch.bmm(blur_BOO, rows_BOH), torch.bmm(blur_BOO, cols_BPW)
+        which = np.flatnonzero(self._taps_BK[:, 0] != 1.0)
+        taps_BK = torch.from_numpy(self._taps_BK[which].astype(np.float32)).to(device, non_blocking=True)
+        if len(which) == len(rows_BOH):
+            return blur_outputs(rows_BOH, taps_BK), blur_outputs(cols_BPW, taps_BK)
+        which_on_device = torch.from_numpy(which).to(device, non_blocking=True)
+        for matrix in (rows_BOH, cols_BPW):
+            matrix.index_copy_(0, which_on_device, blur_outputs(matrix[which_on_device], taps_BK))
+        return rows_BOH, cols_BPW
 
 
 def render_clips(

@@ -5,6 +5,7 @@ small matrices per clip. Their weights are those of ``torch.nn.functional.interp
 antialias=True)`` on the crop. A clip that is only cut out is sliced, which gives the same numbers sooner.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# B clips, T frames, H W pixels in, O P pixels out (rows, columns), C channels
+# B clips, T frames, H W pixels in, O P pixels out (rows, columns), C channels, K taps, I inputs
 
 BLOCK_PX = 16
 """Output pixels that share one multiplication on the CPU; only the inputs that they see are multiplied."""
@@ -65,20 +66,30 @@ class AxisMap:
         """Build the float32 matrices (B, size_out, size_in) of the triangle filter; rows sum to one.
 
         The filter spans one input pixel to each side, or one output pixel when the picture shrinks
-        (antialiasing).
+        (antialiasing). A row is zero but for the few taps under its triangle: weights are computed for these
+        alone, in float64 as a place has up to four digits before its fraction, and put where they belong.
         """
-        numbers = np.stack(
-            [self.start_B, self.length_B, self.step_B, self.offset_B, self.is_reversed_B], axis=1
-        )
-        numbers_B5 = torch.from_numpy(numbers).to(device, non_blocking=True)
-        start, length, step, offset, is_reversed = numbers_B5[:, :, None, None].unbind(1)
-        out = torch.arange(size_out, device=device, dtype=torch.float64)[None, :, None]
-        place = torch.arange(size_in, device=device, dtype=torch.float64)[None, None, :] - start
-        out = out + is_reversed * (size_out - 1 - 2 * out)
-        middle = step * (offset + out + 0.5)
-        weight = (1.0 - (place + 0.5 - middle).abs() / step.clamp(min=1.0)).clamp_(min=0.0)
-        weight = weight * ((place >= 0) & (place < length))
-        return (weight / weight.sum(dim=2, keepdim=True)).to(torch.float32)
+        reach_B = np.maximum(self.step_B, 1.0)
+        # The middle of output pixel o is the place of input pixel ``base + slope * o``.
+        last_B = np.where(self.is_reversed_B, size_out - 1, 0)
+        base_B = self.start_B + self.step_B * (self.offset_B + last_B + 0.5) - 0.5
+        slope_B = np.where(self.is_reversed_B, -self.step_B, self.step_B)
+        last_seen_B = self.start_B + self.length_B - 1
+        numbers = np.stack([base_B, slope_B, reach_B, 1.0 / reach_B, self.start_B, last_seen_B], axis=1)
+        numbers_B6 = torch.from_numpy(numbers).to(device, non_blocking=True)
+        base, slope, reach, slant, first_seen, last_seen = numbers_B6[:, :, None, None].unbind(1)
+        # An interval of length 2r, without its end, holds at most ceil(2r) whole numbers.
+        num_taps = min(math.ceil(2.0 * reach_B.max(initial=1.0)), size_in)
+        counts = torch.arange(max(size_out, num_taps), device=device, dtype=torch.float64)
+        middle_BO1 = torch.addcmul(base, slope, counts[:size_out, None])
+        first_BO1 = (middle_BO1 - reach).ceil_().clamp_(min=0.0, max=size_in - num_taps)
+        place_BOK = first_BO1 + counts[:num_taps]
+        distance_BOK = (place_BOK - middle_BO1).abs_()
+        weight_BOK = torch.addcmul(counts.new_ones(()), distance_BOK, slant, value=-1.0).clamp_(min=0.0)
+        weight_BOK.mul_(place_BOK == torch.clamp(place_BOK, first_seen, last_seen))
+        weight_BOK.div_(weight_BOK.sum(dim=2, keepdim=True))
+        matrix_BOI = torch.zeros(len(numbers), size_out, size_in, device=device)
+        return matrix_BOI.scatter_(2, place_BOK.long(), weight_BOK.float())
 
 
 def slice_clip(frames_THWC: Tensor, top: int, left: int, size_px: int, *, is_flipped: bool) -> Tensor:
@@ -159,9 +170,10 @@ def resample_clip(frames_THWC: Tensor, rows_OH: Tensor, cols_PW: Tensor) -> Tens
 
 def _blocks(matrix_OI: Tensor) -> list[tuple[int, int, int, int]]:
     """Split the rows of a band matrix: first row, end row, first column, end column of each block."""
-    is_used_OI = matrix_OI.numpy() != 0
-    first_O = is_used_OI.argmax(axis=1)
-    end_O = is_used_OI.shape[1] - is_used_OI[:, ::-1].argmax(axis=1)
-    begins = range(0, len(is_used_OI), BLOCK_PX)
-    spans = [(begin, min(begin + BLOCK_PX, len(is_used_OI))) for begin in begins]
-    return [(begin, end, int(first_O[begin:end].min()), int(end_O[begin:end].max())) for begin, end in spans]
+    begins = list(range(0, len(matrix_OI), BLOCK_PX))
+    ends = [*begins[1:], len(matrix_OI)]
+    # What output pixels see moves one way along the side: the ends of a block see the ends of what it sees.
+    is_used_2XI = matrix_OI.numpy()[[begins, [end - 1 for end in ends]]] != 0
+    first_X = is_used_2XI.argmax(axis=2).min(axis=0)
+    last_X = len(matrix_OI[0]) - is_used_2XI[:, :, ::-1].argmax(axis=2).min(axis=0)
+    return list(zip(begins, ends, first_X.tolist(), last_X.tolist(), strict=True))
