@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.cli.feature_files import FeatureFiles, write_feature_files
@@ -72,15 +73,71 @@ def test_frames_and_precision_are_passed_on(files: FeatureFiles, tmp_path: Path)
     assert (table.info.pooling, table.info.precision, len(table)) == ("frame", "bfloat16", 24)
 
 
-def test_a_pooling_is_kept_in_the_command_that_makes_the_yardstick(
+def next_steps(out: str) -> list[str]:
+    return [line.strip() for line in out.partition("Next:\n")[2].splitlines()]
+
+
+def test_the_command_that_makes_the_yardstick_repeats_all_settings(
+    files: FeatureFiles, corpus: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    words = ["--split", "test", "--pooling", "frame", "--root", str(corpus.parent), "--batch-size", "16"]
+    assert extract(files, tmp_path / "f.parquet", *words, "--seed", "3", "--restart") == 0
+    out = capsys.readouterr().out
+    assert "  pooling   frame\n" in out
+    assert next_steps(out)[-1] == (
+        f"unreel extract --encoder {files.encoder} --catalog {files.catalog} --root {corpus.parent} --split "
+        "test --clips-per-video 2 --pooling frame --device cpu --batch-size 16 --num-workers 0 --baseline "
+        "untrained --out untrained.parquet    # to compare with"
+    )
+
+
+def test_a_folder_with_a_space_can_be_copied_into_a_shell(
     files: FeatureFiles, tmp_path: Path, capsys: Capture
 ) -> None:
-    assert extract(files, tmp_path / "f.parquet", "--pooling", "frame") == 0
+    assert extract(files, tmp_path / "my features.parquet") == 0
+    assert f"--features '{tmp_path}/my features.parquet'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "offered"),
+    [
+        (True, "", ["evaluate retrieval", "evaluate svm", "search", "extract"]),
+        (True, "test", ["evaluate retrieval", "search", "extract"]),
+        (False, "", ["search", "extract"]),
+    ],
+    ids=["labels and both splits", "one split", "no labels"],
+)
+def test_what_asks_for_labels_or_splits_is_offered_where_there_are_some(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture, labels: bool, split: str, offered: list[str]
+) -> None:
+    catalog = Catalog.load(files.catalog)
+    if not labels:
+        place = catalog.table.schema.get_field_index("label")
+        field = catalog.table.schema.field("label")
+        blank = pa.array([""] * len(catalog), type=field.type)
+        catalog = Catalog(catalog.table.set_column(place, field, blank), catalog.root)
+    catalog.save(tmp_path / "c.parquet")
+    words = ["--catalog", str(tmp_path / "c.parquet"), "--root", str(catalog.root), "--split", split]
+    assert extract(files, tmp_path / "f.parquet", *words) == 0
+    steps = next_steps(capsys.readouterr().out)
+    assert [
+        step.removeprefix("unreel ").partition(" -")[0].removesuffix(" VIDEO") for step in steps
+    ] == offered
+    for step in steps:  # what is offered works
+        if step.startswith("unreel evaluate"):
+            assert run(step.partition(" --out")[0].split()[1:]) == 0
+
+
+def test_the_rule_of_sampling_is_named_and_videos_too_short_for_it_are_counted(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    assert extract(files, tmp_path / "f.parquet") == 0
     out = capsys.readouterr().out
-    assert "--pooling frame --baseline untrained" in out
-    assert "  pooling  frame\n" in out
-    assert extract(files, tmp_path / "f.parquet", "--pooling", "average") == 0
-    assert "--pooling" not in capsys.readouterr().out
+    assert "  sampling  2 per video, FramePerPart\n" in out
+    assert "short" not in out
+    # Ten clips of 16 frames out of 20 cannot all begin elsewhere.
+    assert extract(files, tmp_path / "f.parquet", "--clips-per-video", "10") == 0
+    assert "short     12 videos, too short to be shown without repeating" in capsys.readouterr().out
 
 
 def test_rejected_videos_are_announced_and_too_many_fail_the_command(

@@ -6,9 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from unreel.cli.main import run
+from unreel.data.catalog import Catalog
 
 SMALL = [
     *("--method.augmentation.size-px", "16", "--method.backbone.width", "0.125", "--data.height", "18"),
@@ -32,6 +34,30 @@ def test_a_run_says_what_it_did_and_what_comes_next(
     settings = json.loads((folder / "recipe.json").read_text())["settings"]
     assert settings["method"]["temperature"] == 0.5
     assert settings["train"]["steps"] == 2
+
+
+def test_frames_are_offered_to_networks_of_frames_and_a_search_where_there_are_no_labels(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data.catalog", str(corpus), *SMALL, "--train.steps", "1"]
+    assert run(["pretrain", "frame_moco.small", "--run", str(tmp_path / "labels"), *words]) == 0
+    out = capsys.readouterr().out
+    assert f"--catalog {corpus} --out features.parquet --clips-per-video 30\n" in out
+    assert "unreel evaluate retrieval" in out
+    assert "unreel search" not in out
+    catalog = Catalog.load(corpus)
+    place = catalog.table.schema.get_field_index("label")
+    field = catalog.table.schema.field("label")
+    blank = pa.array([""] * len(catalog), type=field.type)
+    # Beside the videos, from where their paths start.
+    bare = corpus.parent / "bare.parquet"
+    Catalog(catalog.table.set_column(place, field, blank), catalog.root).save(bare)
+    assert run(command(bare, tmp_path / "none", "--train.steps", "1")) == 0
+    bare.unlink()
+    out = capsys.readouterr().out
+    assert f"unreel search VIDEO --encoder {tmp_path}/none/encoder --features features.parquet" in out
+    assert "unreel evaluate retrieval" not in out
+    assert "--clips-per-video" not in out
 
 
 def test_a_run_is_resumed_by_its_folder_alone(

@@ -1,5 +1,6 @@
 import errno
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,9 @@ def test_picture_and_numbers_are_written_and_told(
         "2 shown, 0 rejected",
         "each frame alone; its last map has 2 x 2 places",
         "direction of the feature, of length",
+        "classifier    none: the direction of the feature is explained",
+        "strips        not kept; --separate FOLDER",
+        f"unreel extract --encoder {folder / 'frames' / 'encoder'} --catalog {corpus}    # features, for",
         "03.mp4",
         str(data),
     ):
@@ -135,7 +139,10 @@ def test_strips_are_written_into_the_named_folder_and_nothing_elsewhere(
     expected = sorted(f"strips/{ids[row]}.png" for row in (3, 11))
     assert files_in(tmp_path) == expected
     assert (tmp_path / expected[0]).read_bytes().startswith(PNG)
-    assert "Figure strips" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Strips in strips\n" in out
+    assert "Figure" not in out
+    assert "2 PNG files in strips/" in out
     assert report(folder, corpus, "--separate", "strips", "--out", "all.png", "--num-videos", "2") == 0
     assert files_in(tmp_path) == ["all.png", *expected]
 
@@ -144,7 +151,7 @@ def test_without_a_name_the_figure_is_called_gradcam(
     folder: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert report(folder, corpus, "--num-videos", "1", "--frames", "1") == 0
+    assert report(folder, corpus, "--num-videos", "1", "--num-frames", "1") == 0
     assert files_in(tmp_path) == ["gradcam.png"]
 
 
@@ -165,6 +172,9 @@ def test_a_class_is_explained_and_named(folder: Path, corpus: Path, tmp_path: Pa
     )
     captured = capsys.readouterr()
     assert "class run, score" in captured.out
+    assert f"classifier    {folder / 'svm.safetensors'}, of features of pooling average" in captured.out
+    assert f"--classifier {folder / 'svm.safetensors'} --target-class CLASS" in captured.out
+    assert re.search(r"\n  time          [\d.]+ s\n", captured.out)
     assert "map is zero" not in captured.err
     values = json.loads(data.read_text())
     assert [video["target"] for video in values["videos"]] == ["run"]
@@ -239,9 +249,11 @@ def test_a_file_that_cannot_be_written_in_the_end_loses_neither_the_others_nor_t
         (["--split", "val"], 1, "no split 'val'"),
         (["--videos", "zz.mp4"], 1, "no video 'zz.mp4' among the 12"),
         (["--split", "train", "--videos", "03.mp4"], 1, "no video '03.mp4' among the 9"),
+        (["--classifier", "."], 1, "is a folder; give the file that `unreel evaluate svm"),
         (["--classifier", "absent.safetensors"], 1, "absent.safetensors cannot be read"),
         (["--num-videos", "0"], 2, "num_videos must lie between 1 and 32, got 0"),
         (["--num-frames", "33"], 2, "num_frames must lie between 1 and 32, got 33"),
+        (["--frames", "3"], 2, "--frames"),
         (["--target-class", "run"], 2, "target class 'run' needs a classifier"),
         (["--out", "folder.png"], 2, "--out folder.png is a folder"),
         (["--data", "folder.png"], 2, "--data folder.png is a folder"),

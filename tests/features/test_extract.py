@@ -12,11 +12,13 @@ import torch
 
 from tests.features.tiny import SPEC, build_encoder, build_frame_encoder
 from unreel.data.catalog import Catalog
+from unreel.data.clips import ClipSampling, FramePerPart, UniformClips
 from unreel.data.decode import ClipDecoder
+from unreel.data.spaced_frames import SpacedFrames
 from unreel.errors import CatalogError, FeaturesError
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
-from unreel.features.extract import count_numbers, extract_features
+from unreel.features.extract import count_numbers, count_repeating, extract_features
 from unreel.features.pixels import PixelBaseline
 from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
@@ -67,6 +69,7 @@ def test_the_table_holds_every_clip_of_every_video(
     assert (summary.videos, summary.embedded, summary.rejected, summary.reused) == (12, 12, 0, 0)
     assert (summary.vectors, summary.dimension) == (24, encoder.num_features)
     assert summary.rejected_path is None
+    assert (summary.sampling, summary.repeating) == ("UniformClips", 0)
     table = FeatureTable.load(out)
     assert table.video_ids[::2].tolist() == catalog.ids
     assert table.column("clip_index").tolist() == [0, 1] * 12
@@ -182,9 +185,11 @@ import os, signal
 from pathlib import Path
 from tests.features.tiny import build_encoder
 from unreel.data.catalog import Catalog
+from unreel.data.clips import ClipSampling, FramePerPart, UniformClips
 from unreel.data.decode import ClipDecoder
+from unreel.data.spaced_frames import SpacedFrames
 from unreel.features import parts
-from unreel.features.extract import count_numbers, extract_features
+from unreel.features.extract import count_numbers, count_repeating, extract_features
 from unreel.features.reading import ReadConfig
 parts._VIDEOS_PER_PART = 4
 def kill(done, total, note):
@@ -297,3 +302,24 @@ def test_pixels_go_the_same_way(catalog: Catalog, tmp_path: Path) -> None:
     assert table.vectors.shape == (24, baseline.num_features)
     assert table.info.encoder_hash == baseline.hash
     np.testing.assert_allclose(table.vectors.sum(axis=1), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "shortest"),
+    [
+        # Five frames, all different, need five; one needs one.
+        (SpacedFrames(5), 5),
+        (SpacedFrames(1), 1),
+        # The starts 0, 1 and 2 of eight frames each.
+        (UniformClips(3, num_frames=4, frame_stride=2), 10),
+        # Short videos have clips of stride 1, and one clip of four frames fits into four.
+        (UniformClips(1, num_frames=4, frame_stride=2), 4),
+        # Two spans of ten frames, one frame apart.
+        (FramePerPart(2, num_frames=5, span_frames=10, jitter=False), 11),
+    ],
+)
+def test_videos_too_short_for_different_clips_and_frames_are_counted(
+    sampling: ClipSampling, shortest: int
+) -> None:
+    lengths = np.array([shortest, shortest + 1, 100, *([shortest - 1] * 2 if shortest > 1 else [])])
+    assert count_repeating(sampling, lengths) == (2 if shortest > 1 else 0)

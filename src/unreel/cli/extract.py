@@ -5,6 +5,7 @@ An extraction that was cut off goes on where it stopped when the same command is
 
 import dataclasses
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from unreel.features.extract import ExtractSummary, extract_features
 from unreel.features.pixels import PixelBaseline
 from unreel.features.pooling import Pooling
 from unreel.features.reading import ClipEmbedder, ReadConfig
+
+_OF_ONE_EXTRACTION = {"out", "baseline", "seed", "restart", "json"}
+"""Flags that a comparison does not repeat."""
 
 _EXAMPLE = """unreel extract --encoder runs/ccl/encoder --catalog catalog.parquet --out features.parquet
   unreel extract --encoder runs/ccl/encoder --catalog catalog.parquet --baseline untrained --out
@@ -96,7 +100,7 @@ def main(argv: list[str]) -> None:
         values = dataclasses.asdict(summary)
         sys.stdout.write(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
         return
-    _report(summary, embedder, arguments)
+    _report(summary, embedder, catalog, arguments)
 
 
 def _choose_embedder(arguments: Arguments) -> ClipEmbedder:
@@ -108,24 +112,48 @@ def _choose_embedder(arguments: Arguments) -> ClipEmbedder:
     return encoder.to(choose_device(arguments.device), precision=arguments.precision)
 
 
-def _report(summary: ExtractSummary, embedder: ClipEmbedder, arguments: Arguments) -> None:
+def _report(summary: ExtractSummary, embedder: ClipEmbedder, catalog: Catalog, arguments: Arguments) -> None:
     rows: dict[str, object] = {
         "encoder": f"{embedder.name} ({embedder.hash})",
         "videos": f"{summary.videos} = {summary.embedded} embedded + {summary.rejected} rejected",
+        "sampling": f"{arguments.clips_per_video} per video, {summary.sampling}",
         "pooling": arguments.pooling,
         "vectors": f"{summary.vectors} of {summary.dimension} numbers",
     }
+    if summary.repeating:
+        rows["short"] = f"{summary.repeating} videos, too short to be shown without repeating clips or frames"
     if summary.rejected_path is not None:
         rows["rejected"] = f"listed in {summary.rejected_path}"
     if summary.reused:
         rows["resumed"] = f"{summary.reused} videos had been done before"
     rows["time"] = format_duration(summary.seconds)
-    next_steps = [f"unreel evaluate retrieval --features {summary.out} --out retrieval.json"]
-    if arguments.baseline == "none":
-        next_steps.append(f"unreel search VIDEO --encoder {arguments.encoder} --features {summary.out}")
-        pooling = "" if arguments.pooling == "average" else f"--pooling {arguments.pooling} "
-        next_steps.append(
-            f"unreel extract --encoder {arguments.encoder} --catalog {arguments.catalog} {pooling}"
-            "--baseline untrained --out untrained.parquet    # to compare with"
-        )
+    next_steps = _name_next_steps(catalog.select(arguments.split), arguments)
     print_summary(f"Features {summary.out}", rows, next_steps=next_steps)
+
+
+def _name_next_steps(videos: Catalog, arguments: Arguments) -> list[str]:
+    """Return what these vectors are good for: what asks for labels, or for splits, only where there are."""
+    features, encoder = shlex.quote(str(arguments.out)), shlex.quote(str(arguments.encoder))
+    next_steps = []
+    has_both = {"train", "test"} <= set(videos.split_names)
+    asked, learned = (videos.select(name if has_both else "").label_names for name in ("test", "train"))
+    if asked:
+        next_steps.append(f"unreel evaluate retrieval --features {features} --out retrieval.json")
+    if has_both and asked and len(learned) > 1:
+        next_steps.append(f"unreel evaluate svm --features {features} --out svm.json")
+    if arguments.baseline == "none":
+        next_steps.append(f"unreel search VIDEO --encoder {encoder} --features {features}")
+        next_steps.append(
+            f"{_repeat(arguments)} --baseline untrained --out untrained.parquet    # to compare with"
+        )
+    return next_steps
+
+
+def _repeat(arguments: Arguments) -> str:
+    """Return the command again, without what says where to and by what else."""
+    words = ["unreel", "extract"]
+    for setting in dataclasses.fields(Arguments):
+        value = getattr(arguments, setting.name)
+        if setting.name not in _OF_ONE_EXTRACTION and value != setting.default:
+            words += [f"--{setting.name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

@@ -19,6 +19,7 @@ from unreel.cli.terminal import (
 from unreel.config import iterate_leaves
 from unreel.models.zoo import BACKBONES, find_backbone
 from unreel.recipes.find import find_recipe, load_run_recipe
+from unreel.train.export import describe_encoder
 from unreel.train.pretrain import PretrainSummary, pretrain
 from unreel.train.recipe import Recipe
 
@@ -38,6 +39,9 @@ _USAGE = f"""usage: unreel pretrain RECIPE --run RUN [--backbone NAME] [settings
 
 Example:
   {_EXAMPLE}"""
+
+_FRAMES_OF_A_VIDEO = 30
+"""By which networks of single frames are measured (VCLR, section 4.3)."""
 
 _EXIT_BY_SIGNAL = {"SIGINT": 130, "SIGTERM": 143}
 
@@ -154,13 +158,16 @@ def _report(summary: PretrainSummary, recipe: Recipe) -> None:
             next_steps=[f"unreel pretrain --resume {summary.run}"],
         )
         return
-    catalog, encoder = recipe.data.catalog, summary.encoder
-    print_summary(
-        "Trained",
-        rows,
-        next_steps=[
-            f"unreel extract --encoder {encoder} --catalog {catalog} --out features.parquet",
-            "unreel evaluate retrieval --features features.parquet --out retrieval.json",
-            f"tensorboard --logdir {summary.run}",
-        ],
+    print_summary("Trained", rows, next_steps=_name_next_steps(summary, recipe))
+
+
+def _name_next_steps(summary: PretrainSummary, recipe: Recipe) -> list[str]:
+    """Return what an encoder is good for; what asks for labels only where there are some."""
+    extract = (
+        f"unreel extract --encoder {summary.encoder} --catalog {recipe.data.catalog} --out features.parquet"
     )
+    if describe_encoder(recipe).input.num_frames == 1:
+        extract += f" --clips-per-video {_FRAMES_OF_A_VIDEO}"
+    measure = "unreel evaluate retrieval --features features.parquet --out retrieval.json"
+    search = f"unreel search VIDEO --encoder {summary.encoder} --features features.parquet"
+    return [extract, measure if summary.has_labels else search, f"tensorboard --logdir {summary.run}"]

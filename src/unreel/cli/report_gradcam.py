@@ -5,17 +5,24 @@ with a classifier, for a class. A network of single frames judges each frame alo
 the middle of the video.
 """
 
+import shlex
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from unreel.cli.evaluate_output import print_json, warn_of_rejected
 from unreel.cli.output_files import check_outputs, write_outputs
-from unreel.cli.terminal import ProgressBar, parse_arguments, print_summary, print_table, print_warning
+from unreel.cli.terminal import (
+    ProgressBar,
+    format_duration,
+    parse_arguments,
+    print_summary,
+    print_table,
+    print_warning,
+)
 from unreel.data.catalog import Catalog
 from unreel.evaluate.grad_cam_choice import choose_videos
 from unreel.evaluate.grad_cam_target import Target
@@ -50,7 +57,7 @@ class Arguments:
     """Videos to look at where none is named, spread evenly over the catalog."""
     seed: int | None = None
     """Choose them at random instead."""
-    num_frames: Annotated[int, tyro.conf.arg(aliases=["--frames"])] = 6
+    num_frames: int = 6
     """Frames to show per video; of a clip, at most all."""
     classifier: Path | None = None
     """Linear classifier that `unreel evaluate svm --classifier` wrote: explain the score of a class instead
@@ -83,6 +90,7 @@ def main(argv: list[str]) -> None:
     arguments = parse_arguments(
         Arguments, argv, command="report gradcam", description=__doc__ or "", example=_EXAMPLE
     )
+    started = time.monotonic()
     is_figure_wanted = arguments.out is not None or arguments.separate is None
     out = arguments.out or Path("gradcam.png") if is_figure_wanted else None
     if out is not None:
@@ -115,7 +123,7 @@ def main(argv: list[str]) -> None:
     if arguments.json:
         print_json(values)
     else:
-        _report(result, arguments, out, settings)
+        _report(result, arguments, out, settings, seconds=time.monotonic() - started)
     write_outputs(
         {
             "--data": (arguments.data, partial(write_json, value=values)),
@@ -175,7 +183,12 @@ def _warn(result: GradCamResult, arguments: Arguments) -> None:
 
 
 def _report(
-    result: GradCamResult, arguments: Arguments, out: Path | None, settings: Mapping[str, Any]
+    result: GradCamResult,
+    arguments: Arguments,
+    out: Path | None,
+    settings: Mapping[str, Any],
+    *,
+    seconds: float,
 ) -> None:
     print_table(
         "Videos",
@@ -184,14 +197,35 @@ def _report(
     )
     cells = " x ".join(map(str, result.videos[0].shares_FHW.shape[1:]))
     unit = "each frame alone" if result.clip_frames == 1 else f"a clip of {result.clip_frames} frames"
+    strips: object = "not kept; --separate FOLDER keeps one picture per video"
+    if arguments.separate is not None:
+        strips = f"{len(result.videos)} PNG files in {arguments.separate}/"
+    classifier = "none: the direction of the feature is explained"
+    if arguments.classifier is not None:
+        classifier = f"{arguments.classifier}, of features of pooling {settings['pooling']}"
     print_summary(
-        f"Figure {out or arguments.separate}",
+        f"Figure {out}" if out is not None else f"Strips in {arguments.separate}",
         {
             "encoder": f"{result.encoder} ({settings['encoder_hash']})",
+            "classifier": classifier,
             "split": settings["split"] or "all videos",
             "videos": f"{len(result.videos)} shown, {len(result.rejected)} rejected",
             "network sees": f"{unit}; its last map has {cells} places",
-            "strips": arguments.separate or "not kept; --separate FOLDER keeps one picture per video",
+            "strips": strips,
             "numbers": arguments.data or "not kept; --data FILE.json keeps them",
+            "time": format_duration(seconds),
         },
+        next_steps=[_name_next_step(arguments)],
     )
+
+
+def _name_next_step(arguments: Arguments) -> str:
+    words = ["--encoder", str(arguments.encoder), "--catalog", str(arguments.catalog)]
+    if arguments.root is not None:
+        words += ["--root", str(arguments.root)]
+    if arguments.classifier is None:
+        return f"{shlex.join(['unreel', 'extract', *words])}    # features, for a classifier to explain"
+    words += ["--classifier", str(arguments.classifier)]
+    if arguments.other_encoder:
+        words.append("--other-encoder")
+    return f"{shlex.join(['unreel', 'report', 'gradcam', *words])} --target-class CLASS    # another class"

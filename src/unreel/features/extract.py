@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from unreel.data.catalog import Catalog
+from unreel.data.clips import ClipSampling
 from unreel.errors import FeaturesError
 from unreel.features.parts import PartFiles
 from unreel.features.pooling import Pooling, check_poolings
@@ -15,8 +18,9 @@ from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, emb
 from unreel.features.rows import build_table
 from unreel.features.table import FeatureInfo
 from unreel.progress import Progress, ignore_progress
+from unreel.seeding import build_generator
 
-# N clips, R rows per clip, T frames, D features
+# N clips, R rows per clip, T frames, D features, V videos
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class ExtractSummary:
         vectors: rows of the table.
         dimension: length of a vector.
         seconds: duration of this call.
+        sampling: rule by which clips were chosen, such as "UniformClips".
+        repeating: videos so short that clips, or frames within a clip, come more than once.
     """
 
     out: Path
@@ -44,6 +50,8 @@ class ExtractSummary:
     vectors: int
     dimension: int
     seconds: float
+    sampling: str
+    repeating: int
 
 
 def extract_features(
@@ -91,13 +99,14 @@ def extract_features(
         raise ValueError(f"max_rejected_fraction must be between 0 and 1, got {max_rejected_fraction}")
     if not len(videos):
         raise FeaturesError("the catalog holds no video; scan a folder that does")
+    sampling = embedder.spec.build_sampling(read.clips_per_video)
     info = FeatureInfo(
         encoder_hash=embedder.hash,
         encoder=embedder.name,
         pooling=pooling,
         dimension=count_numbers(embedder, pooling),
         clips_per_video=read.clips_per_video,
-        sampling=type(embedder.spec.build_sampling(read.clips_per_video)).__name__,
+        sampling=type(sampling).__name__,
         batch_size=read.batch_size,
         precision=embedder.precision,
         catalog_hash=catalog.hash,
@@ -110,7 +119,8 @@ def extract_features(
     missing = parts.find_missing()
     reused = len(videos) - sum(len(parts.rows(part)) for part in missing)
     _embed_parts(embedder, videos, parts, missing, pooling=pooling, read=read, progress=progress)
-    return _finish(parts, videos, max_rejected_fraction, reused, started)
+    repeating = count_repeating(sampling, videos.num_frames_array)
+    return _finish(parts, videos, max_rejected_fraction, reused, repeating=repeating, started=started)
 
 
 def count_numbers(embedder: ClipEmbedder, pooling: Pooling) -> int:
@@ -122,6 +132,22 @@ def count_numbers(embedder: ClipEmbedder, pooling: Pooling) -> int:
     side = embedder.spec.crop_px
     clip_BTHWC = torch.zeros((1, embedder.spec.num_frames, side, side, 3), dtype=torch.uint8)
     return int(embedder.embed_clips(clip_BTHWC, [pooling])[pooling].shape[-1])
+
+
+def count_repeating(sampling: ClipSampling, frames_V: NDArray[np.int64]) -> int:
+    """Count the videos too short for what is asked of them: a clip, or a frame in one, comes more than once.
+
+    Args:
+        sampling: a rule without chance.
+        frames_V: frames per video.
+    """
+    total = 0
+    for num_frames, count in zip(*np.unique(frames_V, return_counts=True), strict=True):
+        frames_NT = sampling.sample(int(num_frames), build_generator("no chance in testing")).frames_NT
+        is_within = (np.diff(np.sort(frames_NT, axis=1), axis=1) == 0).any()
+        if is_within or len(np.unique(frames_NT, axis=0)) < len(frames_NT):
+            total += int(count)
+    return total
 
 
 def _embed_parts(
@@ -152,7 +178,13 @@ def _embed_parts(
 
 
 def _finish(
-    parts: PartFiles, videos: Catalog, max_rejected_fraction: float, reused: int, started: float
+    parts: PartFiles,
+    videos: Catalog,
+    max_rejected_fraction: float,
+    reused: int,
+    *,
+    repeating: int,
+    started: float,
 ) -> ExtractSummary:
     rejections = parts.read_rejections()
     rejected_path = parts.list_rejections(rejections)
@@ -176,4 +208,6 @@ def _finish(
         vectors=vectors,
         dimension=parts.info.dimension,
         seconds=time.monotonic() - started,
+        sampling=parts.info.sampling,
+        repeating=repeating,
     )

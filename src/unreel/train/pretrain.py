@@ -34,6 +34,7 @@ class PretrainSummary:
         seconds: wall time.
         stopped_by: name of the signal that stopped the run early, or "".
         is_main: whether this process speaks for all of them.
+        has_labels: whether any video trained on has a label.
     """
 
     run: Path
@@ -50,6 +51,7 @@ class PretrainSummary:
     seconds: float
     stopped_by: str
     is_main: bool
+    has_labels: bool
 
 
 def pretrain(
@@ -129,6 +131,7 @@ def pretrain(
         seconds=time.perf_counter() - started,
         stopped_by=outcome.stopped_by,
         is_main=rank.is_main,
+        has_labels=bool(job.catalog.label_names),
     )
 
 
