@@ -83,13 +83,14 @@ def draw_batch(case: Case, number: int) -> VideoBatch:
     plans = [clips.sample(VIDEO_FRAMES, build_generator(number, row)) for row in range(case.batch_size)]
     height, width = data.height, data.width or data.height * 4 // 3
     shape = (case.batch_size, *plans[0].frames_NT.shape, height, width, 3)
-    return VideoBatch(
+    batch = VideoBatch(
         frames_BNTHWC=torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
         sizes_B2=torch.tensor([[height, width]] * case.batch_size),
         video_index_B=torch.arange(case.batch_size) + number * case.batch_size,
         frame_index_BNT=torch.stack([torch.from_numpy(plan.frames_NT) for plan in plans]),
         keys_B=torch.tensor([derive_key(number, row) for row in range(case.batch_size)]),
     )
+    return batch.pin_memory() if case.device.type == "cuda" else batch  # as the loader does
 
 
 def make_plain(method: Frames, batch: VideoBatch, device: torch.device) -> Callable[[], Tensor]:

@@ -150,3 +150,17 @@ def test_replacing_keeps_weights_state_and_what_is_frozen() -> None:
 def test_rows_without_channels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"takes \(B, C, ...\), got shape \(3,\)"):
         SynchronizedBatchNorm(3)(torch.ones(3))
+
+
+@pytest.mark.gpu
+def test_a_gpu_shuffles_into_the_same_groups_as_the_cpu() -> None:
+    groups: dict[str, list[list[float]]] = {}
+    for device in ("cpu", "cuda"):
+        seen = groups[device] = []
+        torch.manual_seed(5)
+        rows = torch.arange(32.0, device=device).view(32, 1)
+        home = forward_shuffled(
+            lambda group, seen=seen: seen.append(group.flatten().tolist()) or group, rows, group_size=8
+        )
+        assert torch.equal(home, rows)
+    assert groups["cuda"] == groups["cpu"]
