@@ -131,7 +131,7 @@ def test_solvers_that_were_stopped_are_announced(
         (["--num-shuffles", "0"], 2, "num_shuffles must be at least 1"),
         (["--level", "groups", "--group-size", "3"], 2, "group_size must cut the 4 frames"),
         (["--query-split", "val"], 1, "no split 'val'"),
-        (["--costs", "-1"], 2, "costs must be one or more positive numbers"),
+        (["--costs", "-1"], 2, "costs must be one or more numbers between"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_right_code(

@@ -6,6 +6,7 @@ import pytest
 from tests.cli.feature_files import FeatureFiles, write_feature_files
 from tests.features.tiny import build_frame_encoder
 from unreel.cli.main import run
+from unreel.features.table import FeatureTable
 
 Capture = pytest.CaptureFixture[str]
 
@@ -77,3 +78,16 @@ def test_a_missing_query_is_wrong_usage(capsys: Capture) -> None:
 def test_help_has_an_example(capsys: Capture) -> None:
     assert run(["search", "--help"]) == 0
     assert "unreel search query.mp4 --encoder" in capsys.readouterr().out
+
+
+def test_how_far_to_trust_it_is_asked_where_there_are_labels(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    assert search(files, files.video) == 0
+    assert f"unreel evaluate retrieval --features {files.features}" in capsys.readouterr().out
+    table = FeatureTable.load(files.features)
+    columns = {name: table.column(name) for name in table.column_names()}
+    columns["label"] = [""] * len(table)
+    FeatureTable.from_columns(table.info, table.vectors, **columns).save(tmp_path / "f.parquet")
+    assert search(files, files.video, "--features", str(tmp_path / "f.parquet")) == 0
+    assert "Next:" not in capsys.readouterr().out

@@ -62,8 +62,13 @@ def main(argv: list[str]) -> None:
         ],
     )
     num_videos = len(set(table.video_ids))
+    next_steps = []
+    if (table.column("label") != "").any():
+        next_steps.append(
+            f"unreel evaluate retrieval --features {arguments.features}    # how far to trust this"
+        )
     print_summary(
         "Search",
         {"searched": f"{num_videos} videos, {len(table)} vectors", "paths start from": table.info.root},
-        next_steps=[f"unreel evaluate retrieval --features {arguments.features}    # how far to trust this"],
+        next_steps=next_steps,
     )
