@@ -30,6 +30,13 @@ VARIANTS = {
         ["--method.shuffled-weight", "0", "--method.detection-weight", "1"],
     ),
 }
+VARIANTS["SCVRL, MViT, no seams"] = (
+    "scvrl.small",
+    [
+        *("--backbone", "mvit_small", "--method.group-frames", "2"),
+        *("--method.clips.num-frames", "16", "--method.clips.frame-stride", "2"),
+    ],
+)
 BASELINES = {"raw pixels": "pixels", "untrained": "untrained"}
 
 

@@ -10,12 +10,13 @@ import torch
 from tests.corpus import shrink_recipe
 from tests.train.runs import is_same, load_weights
 from unreel.cli.main import run
+from unreel.data.interval_pairs import IntervalPairs
 from unreel.data.targeted_clips import TargetedClips
 from unreel.features.encoder import Encoder
 from unreel.methods.scvrl import SCVRL
 from unreel.models.c3d import C3DConfig
 from unreel.models.mvit import MViTConfig
-from unreel.recipes import scvrl
+from unreel.recipes import cvrl, scvrl
 from unreel.recipes.find import load_run_recipe
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
@@ -58,6 +59,10 @@ def test_the_small_recipe_is_small_and_needs_no_motion() -> None:
     assert isinstance(method, SCVRL.Config)
     assert method.losses == ("shuffled", "visual")
     assert not method.clips.needs_motion
+    baseline = cvrl.small()
+    assert baseline == replace(recipe, method=baseline.method)
+    for name in ("clips", "augmentation", "backbone", "embedding_dim", "momentum", "queue_length"):
+        assert getattr(method, name) == getattr(baseline.method, name), name  # they differ in losses alone
     assert method.augmentation.size_px >= 0.9 * recipe.data.height  # what moves is in both views
     assert (method.num_negatives, method.num_groups) == (12, 8)
     assert (method.backbone, method.queue_length) == (C3DConfig(width=0.125), 0)
@@ -68,7 +73,7 @@ def test_the_encoder_sees_clips_as_in_training(corpus: Path, tmp_path: Path) -> 
     recipe = shrink_recipe(scvrl.small(), corpus, steps=1)
     summary = pretrain(recipe, tmp_path / "run", recipe_name="scvrl.small")
     method = recipe.method
-    assert isinstance(method.clips, TargetedClips)
+    assert isinstance(method.clips, IntervalPairs)
     spec = Encoder.load(summary.encoder).spec
     assert (spec.sampling, spec.num_frames) == ("clip", method.clips.num_frames)
     assert spec.frame_stride == method.clips.frame_stride

@@ -3,8 +3,8 @@
 import dataclasses
 
 from unreel.augment.compose import ClipAugmentation
+from unreel.data.interval_pairs import IntervalPairs
 from unreel.data.loader import DataConfig
-from unreel.data.targeted_clips import TargetedClips
 from unreel.methods.scvrl import SCVRL
 from unreel.models.c3d import C3DConfig
 from unreel.train.recipe import OptimizerConfig, Recipe, ScheduleConfig, TrainConfig
@@ -48,15 +48,15 @@ def kinetics400_mini() -> Recipe:
 def small() -> Recipe:
     """SCVRL for two CPU cores: a narrow C3D, 8 frames of tiny pictures, contrast inside the batch.
 
-    Nothing is flipped or recoloured, and windows are drawn evenly, so that motion need not be measured.
-    Crops keep nearly the whole picture: where one may cut what moves out of one of the two views, the views
-    differ more than orders do and the contrast with shuffles stays at chance. The momentum is low because
-    training is short. C3D sees the seams of shuffled clips, of which `pretrain` warns. Measured with this
-    code: not yet.
+    Nothing is flipped or recoloured. Clips are CVRL's, anywhere in the video, so that motion need not be
+    measured and `cvrl.small` differs in its losses alone. Crops keep nearly the whole picture: where one may
+    cut what moves out of one of the two views, the views differ more than orders do and the contrast with
+    shuffles stays at chance. The momentum is low because training is short. C3D sees the seams of shuffled
+    clips, of which `pretrain` warns. Measured with this code: not yet.
     """
     return Recipe(
         method=SCVRL.Config(
-            clips=TargetedClips(num_frames=8, frame_stride=3, beta=float("inf")),
+            clips=IntervalPairs(num_frames=8, frame_stride=3),
             augmentation=build_small_augmentation(),
             backbone=C3DConfig(width=0.125),
             group_frames=1,
