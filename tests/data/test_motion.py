@@ -155,6 +155,28 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(
     assert (summary.measured, summary.reused) == (7, 5)
     whole = measure_motion(catalog, tmp_path / "whole.parquet", FAST)
     assert MotionTable.load(out).rows.equals(MotionTable.load(whole.out).rows)
+    # Begun anew in another way and cut off, it goes on without --fresh, and without the old table.
+    other = MotionConfig("frame_difference", 48, 0.2)
+    monkeypatch.setattr(module, "run_jobs", stop_after_five)
+    with pytest.raises(KeyboardInterrupt):
+        measure_motion(catalog, out, other, is_fresh=True)
+    assert MotionTable.load(out).config == FAST
+    monkeypatch.setattr(module, "run_jobs", run_jobs_here)
+    summary = measure_motion(catalog, out, other)
+    assert (summary.measured, summary.reused) == (7, 5)
+    assert MotionTable.load(out).config == other
+
+
+def test_a_table_is_written_though_another_run_took_its_findings_away(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_away(work: str, jobs: Sequence[Mapping[str, Any]], **options: Any) -> Iterator[Reply]:
+        (tmp_path / "m.parquet.partial").unlink()
+        return run_jobs_here(work, jobs, **options)
+
+    monkeypatch.setattr(module, "run_jobs", take_away)
+    assert measure_motion(catalog, tmp_path / "m.parquet", FAST).measured == 12
+    assert len(MotionTable.load(tmp_path / "m.parquet").rows) == 12
 
 
 KILLED = """

@@ -41,6 +41,39 @@ def test_the_table_and_what_came_after_it_are_known_and_the_last_counts(
     assert [memory.rows["motion"][row].as_py() for row in rows.tolist()] == [[1.0], [3.0], [5.0]]
 
 
+def test_findings_that_began_anew_forget_the_table_whoever_goes_on(catalog: Catalog, tmp_path: Path) -> None:
+    out, partial = tmp_path / "m.parquet", tmp_path / "m.partial"
+    make_table(catalog, {"a.mp4": [1.0], "b.mp4": [2.0]}, MotionConfig(size=64)).save(out)
+    write_partial(partial, catalog, {"a.mp4": [9.0]})
+    with PartialMotion(partial, CONFIG, is_fresh=True) as findings:
+        for row in make_table(catalog, {"b.mp4": [3.0]}).rows.to_pylist():
+            findings.add(row)
+    write_partial(partial, catalog, {"c.mp4": [4.0]})
+    assert recall(out, partial, CONFIG).rows["motion"].to_pylist() == [[3.0], [4.0]]
+    assert recall(out, partial, CONFIG, is_fresh=True).rows["motion"].to_pylist() == []
+
+
+def test_damaged_lines_lose_nothing_else(catalog: Catalog, tmp_path: Path) -> None:
+    partial = tmp_path / "m.partial"
+    write_partial(partial, catalog, {"a.mp4": [1.0], "b.mp4": [2.0]})
+    lines = partial.read_bytes().splitlines(keepends=True)
+    lines[-1:] = [b"\xff\xfe" + lines[-1], b"7\n", b'{"id": "x"}\n']
+    partial.write_bytes(b"".join(lines))
+    memory = recall(tmp_path / "m.parquet", partial, CONFIG)
+    assert memory.rows["motion"].to_pylist() == [[1.0]]
+
+
+def test_two_processes_do_not_measure_for_one_table(catalog: Catalog, tmp_path: Path) -> None:
+    partial = tmp_path / "m.partial"
+    with PartialMotion(partial, CONFIG):
+        before = partial.read_bytes()
+        for is_fresh in (False, True):
+            with pytest.raises(CatalogError, match="another `unreel motion` is measuring for the same table"):
+                PartialMotion(partial, CONFIG, is_fresh=is_fresh)
+        assert partial.read_bytes() == before
+    write_partial(partial, catalog, {"a.mp4": [1.0]})
+
+
 def test_a_line_that_was_cut_off_loses_nothing_else(catalog: Catalog, tmp_path: Path) -> None:
     partial = tmp_path / "m.partial"
     write_partial(partial, catalog, {"a.mp4": [1.0], "b.mp4": [2.0]})

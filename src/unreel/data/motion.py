@@ -106,13 +106,13 @@ def measure_motion(
         rejected: list of the videos that cannot be measured; by default beside the table.
         num_workers: processes, at least 1; -1 is one per core.
         time_limit_sec: a video that takes longer is rejected; 0 allows a minute and ten times its length.
-        is_fresh: forget what was measured before.
+        is_fresh: forget what was measured before. If it is cut off, a call without goes on from there.
         beta: for the number of effective windows in the summary.
         progress: told how many seconds of video are done.
 
     Raises:
-        CatalogError: the catalog is empty, no video can be measured, or ``out`` exists and is something else
-            or was measured in another way.
+        CatalogError: the catalog is empty, no video can be measured, ``out`` exists and is something else or
+            was measured in another way, or another process measures for it.
         UnreelError: OpenCV is missing, or a worker cannot be started.
         ValueError: a number is out of range.
     """
@@ -130,18 +130,16 @@ def measure_motion(
     rejected = out.with_name(f"{out.stem}.rejected.csv") if rejected is None else Path(rejected)
     partial = out.with_name(f"{out.name}.partial")
     check_rejected(rejected)
-    if is_fresh:
-        partial.unlink(missing_ok=True)
     memory = recall(out, partial, config, is_fresh=is_fresh)
     measuring = _Measuring(catalog, memory, config, time_limit_sec)
-    with PartialMotion(partial, config) as findings:
+    with PartialMotion(partial, config, is_fresh=is_fresh) as findings:
         measuring.run(findings, count_cores() if num_workers == -1 else num_workers, progress)
     table = MotionTable(measuring.build_rows(), config)
     reasons = measuring.reasons
     write_rejected(rejected, [RejectedFile(_path_of(catalog, row), why) for row, why in reasons.items()])
     if len(reasons) < len(catalog):
         table.save(out)
-    partial.unlink()
+    partial.unlink(missing_ok=True)
     if len(reasons) == len(catalog):
         raise CatalogError(
             f"not one of the {len(catalog)} videos could be measured (most often: "
