@@ -44,6 +44,7 @@ bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a l
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	$(BIN)/python benchmarks/decode.py $(BENCH_ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shuffle_degree.py $(BENCH_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/views.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/cacl_step.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/vclr_step.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/scvrl_step.py $(BENCH_ARGS)
