@@ -1,12 +1,13 @@
 """Measure how many frames a second the papers' augmentations make, against two plain ways.
 
 unreel draws once for a whole batch, resamples, mirrors and blurs by one pair of matrices per clip, and
-changes colours by one or two 3x4 matrices and a hue shift. The plain ways take the same draws and go clip by clip:
-with torch, one operation after the other on float pictures (crop, resize with antialiasing, mirror, blur by
-two convolutions, every colour change by itself, hue over HSV); with OpenCV, frame by frame on bytes, as data
-sets in the wild do (resize by area, Gaussian blur, blends with saturation, hue over HSV), and float in the
-end. All frames are in memory. One thread works and its own seconds count, so that a busy machine changes
-little. The mean difference to ours tells that the same is done; bytes round it and hue has 180 steps in them.
+changes colours by one or two 3x4 matrices and a hue shift. The plain ways take the same draws and go clip by
+clip: with torch, one operation after the other on float pictures (crop, resize with antialiasing, mirror,
+blur by two convolutions, every colour change by itself, hue over HSV); with OpenCV, frame by frame on bytes,
+as data sets in the wild do (resize by area, Gaussian blur, blends with saturation, hue over HSV), and float
+in the end. All frames are in memory. One thread works and its own seconds count, so that a busy machine
+changes little. The mean difference to ours tells that the same is done; bytes round it and hue has 180 steps
+in them.
 
 Bytes are what the operators of a GPU's way read and write, when none is fused with another; the floor is
 reading every byte of the frames once and writing every number of the result once.
