@@ -1,4 +1,5 @@
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,13 @@ import pytest
 
 from tests.data.scan_samples import run_jobs_here
 from unreel.cli.main import run
-from unreel.cli.motion import describe_summary
+from unreel.cli.motion import Arguments, _suggest, describe_summary
 from unreel.data import motion as module
 from unreel.data.catalog import Catalog
 from unreel.data.motion import MotionSummary
 from unreel.data.motion_flow import MotionConfig
 from unreel.data.motion_table import MotionTable, name_table
+from unreel.recipes.find import find_recipe
 
 Capture = pytest.CaptureFixture[str]
 FAST = "--backend frame_difference --size 32 --num-workers 1"
@@ -41,8 +43,8 @@ def test_the_table_lies_beside_the_catalog_and_the_summary_says_what_comes_next(
         "Motion catalog.motion.parquet",
         "12 = 12 measured + 0 unchanged + 0 rejected",
         "1.0 per video, as uncertain as 1.0 at beta 5",
-        "unreel report motion --catalog catalog.parquet",
-        "unreel pretrain scvrl.small --data.catalog catalog.parquet",
+        "unreel report motion --catalog catalog.parquet --root . --out motion.png",
+        "unreel pretrain scvrl.kinetics400 --data.catalog catalog.parquet --method.clips.beta 5 --run",
     ):
         assert words in captured.out
     assert "Measuring: 10/10 s of video" in captured.err
@@ -68,7 +70,10 @@ def test_every_flag_reaches_the_measurement(
         "--out o/m.parquet --rejected r.csv --window-sec 0.2 --pairs-per-sec 5 --time-limit-sec 9 --beta 2"
     )
     assert motion(words) == 0
-    assert "4.0 per video" in capsys.readouterr().out
+    output = " ".join(capsys.readouterr().out.split())
+    assert "4.0 per video" in output
+    assert "report motion --catalog catalog.parquet --root . --motion o/m.parquet --out motion.png" in output
+    assert "--data.catalog catalog.parquet --data.motion o/m.parquet --method.clips.beta 2 --run" in output
     assert motion(f"{words} --fresh") == 0
     assert (folder / "r.csv").exists()
     assert [call["jobs"] for call in seen] == [12, 12]
@@ -120,6 +125,13 @@ def test_another_way_of_measuring_is_refused_until_it_is_wanted(folder: Path, ca
     assert "was measured with size 32 and not 48" in " ".join(capsys.readouterr().err.split())
     assert motion("--size 48 --fresh") == 0
     assert MotionTable.load(folder / "catalog.motion.parquet").config.size == 48
+
+
+def test_the_recipe_to_train_with_draws_its_clips_by_motion() -> None:
+    _, train = _suggest(Arguments(catalog=Path("my videos.parquet"), beta=0.5))
+    _, _, recipe, *settings = shlex.split(train)
+    assert settings[:4] == ["--data.catalog", "my videos.parquet", "--method.clips.beta", "0.5"]
+    assert find_recipe(recipe)().method.clips.needs_motion
 
 
 def test_when_no_video_can_be_measured_it_is_a_failure(folder: Path, capsys: Capture) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.data.motion_tables import CONFIG, make_table
 from tests.data.scan_samples import make_catalog
-from unreel.config import hash_config
 from unreel.data.catalog import Catalog
 from unreel.data.clips import RandomClips
 from unreel.data.motion_flow import MotionConfig
@@ -100,8 +99,29 @@ def test_clips_by_motion_get_it_from_beside_the_catalog(catalog: Catalog, table:
     moving = attach_motion(catalog.take([2, 1]), TargetedClips())
     assert motions(moving) == [[0.125], None]
     assert moving.motion is not None
-    assert moving.motion.settings_hash == hash_config(CONFIG)
     assert moving.hash == catalog.take([2, 1]).hash
+
+
+def test_the_hash_changes_with_every_number_and_with_the_way_of_measuring(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    def hash_of(motion: dict[str, list[float] | None], config: MotionConfig = CONFIG) -> str:
+        make_table(catalog, {"c.mp4": [9.0], **motion}, config).save(tmp_path / "x.parquet")
+        moving = attach_motion(catalog.take([0, 1]), TargetedClips(), tmp_path / "x.parquet")
+        assert moving.motion is not None
+        return moving.motion.hash
+
+    plain: dict[str, list[float] | None] = {"a.mp4": [1.0, 2.0], "b.mp4": [3.0]}
+    others: list[dict[str, list[float] | None]] = [
+        {"a.mp4": [1.0, 2.5], "b.mp4": [3.0]},
+        {"a.mp4": [1.0], "b.mp4": [2.0, 3.0]},
+        {"a.mp4": [1.0, 2.0, 3.0], "b.mp4": []},
+        {"a.mp4": [1.0, 2.0, 3.0], "b.mp4": None},
+    ]
+    hashes = [hash_of(plain), *map(hash_of, others), hash_of(plain, MotionConfig(size=64))]
+    assert len(set(hashes)) == 6
+    # A video that is not in the catalog plays no role.
+    assert hash_of({**plain, "c.mp4": [8.0]}) == hashes[0]
 
 
 def test_clips_that_need_no_motion_need_no_table(catalog: Catalog) -> None:

@@ -69,7 +69,7 @@ def test_a_run_without_checkpoints_has_none(tmp_path: Path) -> None:
 def test_another_recipe_or_other_videos_are_refused(tmp_path: Path) -> None:
     network, optimizer = build()
     path = save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
-    with pytest.raises(TrainingError, match=r"written with other settings or other videos .* another folder"):
+    with pytest.raises(TrainingError, match=r"written with other settings, other videos .* another folder"):
         load_checkpoint(path, method=network, optimizer=optimizer, identity="b", device=CPU)
 
 

@@ -330,6 +330,14 @@ def test_another_way_of_measuring_motion_is_another_run(corpus: Path, tmp_path: 
         job = prepare_recipe(by_motion(catalog), tmp_path / str(number))
         identities.append(job.identity)
     assert identities[0] == identities[1] != identities[2]
+    for changed in ([1.0], [1.5], None):
+        videos = Catalog.load(catalog)
+        paths = videos.table["path"].to_pylist()
+        make_table(videos, {path: changed if path == paths[0] else [1.0] for path in paths}).save(
+            name_table(catalog)
+        )
+        identities.append(prepare_recipe(by_motion(catalog), tmp_path / str(changed)).identity)
+    assert len(set(identities)) == 5
     plain = prepare_recipe(build_recipe(catalog), tmp_path / "plain").identity
     assert plain == prepare_recipe(build_recipe(corpus), tmp_path / "again").identity
 

@@ -5,6 +5,7 @@ measurement takes only what has changed, and an interrupted one goes on from whe
 """
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,13 +89,22 @@ def main(argv: list[str]) -> None:
     print_summary(
         f"Motion {summary.out}",
         describe_summary(summary),
-        next_steps=(
-            f"unreel report motion --catalog {arguments.catalog} --out motion.png",
-            f"unreel pretrain scvrl.small --data.catalog {arguments.catalog} --method.clips.beta "
-            f"{arguments.beta:g} --run runs/scvrl",
-        ),
+        next_steps=_suggest(arguments),
     )
     sys.stdout.flush()
+
+
+def _suggest(arguments: Arguments) -> tuple[str, str]:
+    """Return what may come next: to look at the motion, and to train by it."""
+    catalog, out = str(arguments.catalog), str(arguments.out)
+    is_elsewhere = arguments.out is not None and arguments.out != name_table(arguments.catalog)
+    look = ["unreel", "report", "motion", "--catalog", catalog]
+    look += ["--root", str(arguments.root)] if arguments.root is not None else []
+    look += ["--motion", out] if is_elsewhere else []
+    train = ["unreel", "pretrain", "scvrl.kinetics400", "--data.catalog", catalog]
+    train += ["--data.motion", out] if is_elsewhere else []
+    train += ["--method.clips.beta", f"{arguments.beta:g}", "--run", "runs/scvrl"]
+    return shlex.join([*look, "--out", "motion.png"]), shlex.join(train)
 
 
 def describe_summary(summary: MotionSummary) -> Mapping[str, str]:

@@ -81,12 +81,12 @@ class CatalogMotion:
     Attributes:
         values: list<float32>, a row per video of the catalog; null where it could not be measured.
         window_sec: length of the windows.
-        settings_hash: changes with how it was measured.
+        hash: changes with how it was measured, and with every number of the videos it was first attached to.
     """
 
     values: pa.ListArray
     window_sec: float
-    settings_hash: str
+    hash: str
 
 
 class Catalog:

@@ -1,5 +1,6 @@
 """The table of motion beside a catalog: one row per video, a number per window."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,7 +157,16 @@ def attach_motion(catalog: Catalog, clips: ClipSampling, path: Path = Path()) ->
     values = table.rows["motion"].combine_chunks().take(pa.array(row_V))
     if len(catalog) and values.null_count == len(values):
         raise CatalogError(f"{path}: not one of the {len(catalog)} videos could be measured, and {why}")
-    return catalog.with_motion(CatalogMotion(values, table.window_sec, hash_config(table.config)))
+    return catalog.with_motion(CatalogMotion(values, table.window_sec, _hash_motion(values, table.config)))
+
+
+def _hash_motion(values: pa.ListArray, config: MotionConfig) -> str:
+    """Return digits that change with any number and with how it was measured."""
+    digest = hashlib.blake2b(hash_config(config).encode(), digest_size=8)
+    lengths_V = pc.fill_null(pc.list_value_length(values), -1).to_numpy(zero_copy_only=False)
+    digest.update(lengths_V.astype("<i8").tobytes())
+    digest.update(values.flatten().to_numpy(zero_copy_only=False).astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def describe_unmeasured(catalog: Catalog) -> str:

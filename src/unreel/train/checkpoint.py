@@ -94,8 +94,8 @@ def load_checkpoint(
     content = _read_content(path, device)
     if content["identity"] != identity:
         raise TrainingError(
-            f"{path} was written with other settings or other videos than recipe.json and the catalog hold "
-            "now; restore them, or start a new run in another folder"
+            f"{path} was written with other settings, other videos or other motion than recipe.json, the "
+            "catalog and its table of motion hold now; restore them, or start a new run in another folder"
         )
     _fill(path, method, content["method"])
     _fill(path, optimizer, content["optimizer"])

@@ -38,7 +38,8 @@ class Job:
     Attributes:
         run: the run folder.
         recipe_name: by which the recipe is found again, such as ``"ccl.small"``.
-        identity: changes with any setting that matters and with the videos.
+        identity: changes with any setting that matters, with the videos, and with their motion where clips
+            are chosen by it.
         first_step: optimiser steps done before.
         num_steps: optimiser steps at the end.
         initial_weights: what the method took from files before the first step; empty when resumed.
@@ -226,7 +227,7 @@ def _identity(recipe: Recipe, catalog: Catalog) -> str:
         recipe.train, device="", log_every_steps=1, checkpoint_every_steps=1, keep_checkpoints=1
     )
     settings = hash_config(dataclasses.replace(recipe, data=data, train=train_config), with_paths=False)
-    return f"{settings}-{catalog.hash}" + (f"-{catalog.motion.settings_hash}" if catalog.motion else "")
+    return f"{settings}-{catalog.hash}" + (f"-{catalog.motion.hash}" if catalog.motion else "")
 
 
 def _check_is_new(run: Path, rank: Rank) -> None:
