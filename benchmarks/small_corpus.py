@@ -63,7 +63,7 @@ SUITES = {
     "shuffles": Suite(
         rows={"CVRL": ("cvrl.small", ()), "SCVRL": ("scvrl.small", ())},
         flags=("--method.clips.frame-stride", "1"),
-        clips_per_video=5,
+        clips_per_video=2,
         has_clips=True,
     ),
 }
