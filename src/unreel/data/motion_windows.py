@@ -70,7 +70,7 @@ def window_probabilities(motion_C: NDArray[np.floating], beta: float) -> NDArray
     Raises:
         ValueError: ``beta`` is not positive, or there is no window, or one without finite motion.
 
-    Reference: SCVRL, section 3.3.
+    Reference: SCVRL, section 3.2.
     """
     check_beta(beta)
     if not len(motion_C) or not np.isfinite(motion_C).all():

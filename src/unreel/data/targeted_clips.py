@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 class TargetedClips(ClipSampling):
     """Clip A where the video moves most, and clip B by CVRL's law of the interval, in this order.
 
-    A window is drawn with probability softmax(motion / beta); clip A lies with its middle on the middle of
-    the window, moved as little as keeps it in the video (decision S7: its span may be longer than the
-    window). Its temporal jitter is that of the window, unless ``jitter`` moves it within the window, too
-    (decision S16).
+    A window is drawn with probability softmax(motion / beta), then the middle of clip A among the frames of
+    the window, all alike: the clip is where the window is, and begins at random (decisions S7 and S16).
+    Without ``jitter`` its middle is that of the window, so a video has no more clips A than windows. The clip
+    is moved as little as keeps it in the video; its span may be longer than the window.
 
     Clip B takes no account of motion (decision S18). It is drawn from CVRL's law given where A begins: evenly
     among the starts at least ``min_gap`` frames from A's (see `unreel.data.interval_pairs`). So where A's
-    start is even over the video, the pair follows CVRL's law exactly. A's start is not, even when beta is
-    infinite: it is even over the middles of windows, and those near the ends move clips to the very first and
-    last start. For exactly CVRL's pair take `IntervalPairs`.
+    start is even over the video and ``min_gap`` is 0 or 1, the pair follows CVRL's law exactly; a larger gap
+    leaves out starts, and those of A near the ends then have more partners than those in the middle. A's
+    start is not even, even when beta is infinite: windows near the ends move clips to the very first and last
+    start. For exactly CVRL's pair take `IntervalPairs`.
 
     A finite beta needs the motion of the videos, which `unreel motion` measures beforehand. Videos in which
     it could not be measured take every window alike.
@@ -47,7 +48,7 @@ class TargetedClips(ClipSampling):
     Raises:
         ValueError: a number is out of range.
 
-    Reference: SCVRL, section 3.3, and CVRL, section 3.2.
+    Reference: SCVRL, section 3.2, and CVRL, section 3.2.
     """
 
     num_frames: int = 16
@@ -57,7 +58,7 @@ class TargetedClips(ClipSampling):
     beta: float = 5.0
     """By which motion is divided before the softmax: less prefers moving windows more; `inf` takes all
     windows alike and needs no motion."""
-    jitter: bool = False
+    jitter: bool = True
     """Whether the middle of clip A may be any frame of its window, rather than the window's middle."""
     min_gap: int = 1
     """Fewest frames between the starts of the two clips; 0 allows a clip twice."""
