@@ -8,7 +8,8 @@ moves everything alike and makes no such edge.
     -> the k largest edges -> their median
 
 Lengths are in pixels of a picture whose shorter side has 256, and k is 4000 there (decision S3). Flow on
-smaller pictures is scaled up to that, and k down with the area.
+smaller pictures is scaled up to that, and k down with the area. Farnebäck's values stay alike then; those of
+dense inverse search do not, so beta must be chosen anew for another backend or size (docs/motion.md).
 """
 
 from collections.abc import Callable
@@ -50,7 +51,8 @@ class MotionConfig:
     """Where edges come from: dense inverse search (OpenCV's fast and medium settings), Farnebäck's flow, or
     no flow and no edges but the absolute difference of brightness (decision S2), in levels of 255."""
     size: int = 256
-    """Shorter side of the pictures that are compared, in pixels; 128 is about four times as fast."""
+    """Shorter side of the pictures that are compared, in pixels; 128 takes 0.4 of the time for small
+    videos, and means another beta."""
     window_sec: float = 1.0
     """Length of the windows, whose frames' median is the motion of the window."""
     pairs_per_sec: float = 0.0

@@ -1,4 +1,8 @@
-"""Does one encoder gain on another in the classes in which there is much motion?"""
+"""Does one encoder gain on another in the classes in which there is much motion?
+
+Motion is that of `unreel motion`: edges of the flow, which a camera that pans does not make. Table 3 of SCVRL
+has the magnitude of the flow, which it does, so the two order classes differently.
+"""
 
 import json
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ def shuffled_info_nce(logits_BV: Tensor) -> Tensor:
     Args:
         logits_BV: as `shuffled_logits` returns them.
 
-    Reference: SCVRL, eq. 1 and 2.
+    Reference: SCVRL, section 3.2: the InfoNCE of its eq. 1 over a clip's own shuffles.
     """
     with torch.autocast(logits_BV.device.type, enabled=False):
         return F.cross_entropy(logits_BV.float(), torch.zeros_like(logits_BV[:, 0], dtype=torch.long))

@@ -40,7 +40,7 @@ class CVRLViews:
 class CVRL(Method):
     """Instance discrimination on two clips of a video, with SCVRL's momentum encoder and queue.
 
-    Reference: Qian et al., 2021; SCVRL, eq. 3.
+    Reference: Qian et al., 2021; SCVRL, section 3.3.
     """
 
     @dataclass(frozen=True)

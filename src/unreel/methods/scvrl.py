@@ -41,7 +41,8 @@ class SCVRL(Method):
     The online network sees one clip of a video, the anchor. The key network, its slow copy, sees the same
     clip augmented anew, in order of time and in N other orders, and another clip of the video.
 
-    Reference: SCVRL, eq. 1 to 4; which rows of its Table 8 are which settings is in docs/methods.md.
+    Reference: SCVRL, sections 3.1 to 3.3, eq. 1 and 3; which rows of its Table 8 are which settings is in
+    docs/methods.md.
     """
 
     @dataclass(frozen=True)

@@ -152,7 +152,8 @@ class BoundedPasses:
 
     def _probe(self, network: Callable[[slice], Tensor], rows: slice, device: torch.device) -> Tensor:
         """Run a few rows, and decide by their memory how many later passes take."""
-        torch.cuda.reset_peak_memory_stats(device)
+        # The peak is the process's, for others to read: never reset. Where an earlier one hides that of these
+        # rows, they are taken to need all of it, and later passes are smaller than they might be.
         before = torch.cuda.memory_allocated(device)
         result = network(rows)
         used = torch.cuda.max_memory_allocated(device) - before

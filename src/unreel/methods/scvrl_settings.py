@@ -43,7 +43,7 @@ class SCVRLSettings(MethodConfig):
     backbone: BackboneConfig = field(default_factory=MViTConfig)
     """The network that learns; any that sees several frames at once."""
     shuffled_weight: float = 1.0
-    """Weight of the contrast with shuffles, eq. 2; 0 leaves it out."""
+    """Weight of the contrast with shuffles, L_T in section 3.2; 0 leaves it out."""
     detection_weight: float = 0.0
     """Weight of telling whether a clip is shuffled, which Table 8c has in place of the contrast with
     shuffles; 0 leaves it out."""
