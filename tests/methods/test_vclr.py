@@ -517,3 +517,23 @@ def test_a_step_on_a_gpu_agrees_with_the_cpu() -> None:
     for name in LOSSES:
         assert output.terms[name].item() == pytest.approx(expected[name].item(), rel=0.1, abs=0.05)
     assert method.inter.negatives.queue.position.item() == 12
+
+
+def test_the_order_of_frames_is_learned_where_it_can_be_seen() -> None:
+    """Videos that brighten from segment to segment: from chance, log 4, to well below it."""
+    still = ClipAugmentation.only_crop(32, mean=(0.5,) * 3, std=(0.25,) * 3)
+    method = build(**only("order"), augmentation=still, momentum=0.9)
+    optimizer = torch.optim.AdamW(method.parameters(), lr=2e-3)
+    light = torch.tensor([20, 100, 180]).reshape(1, 1, 3, 1, 1, 1)
+    losses = []
+    for step in range(60):
+        batch = batch_of(16, seed=step)
+        batch = replace(batch, frames_BNTHWC=(light + batch.frames_BNTHWC % 36).to(torch.uint8))
+        output = method(method.make_views(batch))
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        method.after_step((step + 1) / 60)
+        losses.append(output.loss.item())
+    assert sum(losses[-5:]) / 5 < 0.7 * math.log(4)
+    assert output.terms["order_accuracy"].item() > 0.5
