@@ -40,7 +40,10 @@ def hacs() -> Recipe:
 
 
 def small() -> Recipe:
-    """SeCo for two CPU cores: networks and numbers of `vclr.small`. Measured with this code: not yet."""
+    """SeCo for two CPU cores: networks and numbers of `vclr.small`.
+
+    Measured: benchmarks/results/sample_videos.md.
+    """
     return Recipe(
         method=SeCo.Config(
             augmentation=ClipAugmentation.only_crop(40, mean=IMAGENET_MEAN, std=IMAGENET_STD),

@@ -34,7 +34,10 @@ def kinetics400() -> Recipe:
 
 
 def small() -> Recipe:
-    """VINCE for two CPU cores: networks and numbers of `vclr.small`. Measured with this code: not yet."""
+    """VINCE for two CPU cores: networks and numbers of `vclr.small`.
+
+    Measured: benchmarks/results/sample_videos.md.
+    """
     return Recipe(
         method=VINCE.Config(
             clips=RandomFramePairs(num_pairs=3),
