@@ -58,8 +58,9 @@ def small() -> Recipe:
     Nothing is flipped or recoloured. Clips are CVRL's, anywhere in the video, so that motion need not be
     measured and `cvrl.small` differs in its losses alone. Crops keep nearly the whole picture: where one may
     cut what moves out of one of the two views, the views differ more than orders do and the contrast with
-    shuffles stays at chance. The momentum is low because training is short. C3D sees the seams of shuffled
-    clips, of which `pretrain` warns. Measured with this code: not yet.
+    shuffles stays at chance. It also stays there, by some seeds, where lambda is 1: the visual contrast is
+    learned first and has no use for order. The momentum is low because training is short. C3D sees the seams
+    of shuffled clips, of which `pretrain` warns. Measured: benchmarks/results/sample_videos.md.
     """
     return Recipe(
         method=SCVRL.Config(
@@ -69,6 +70,7 @@ def small() -> Recipe:
             group_frames=1,
             embedding_dim=64,
             hidden_dim=128,
+            visual_weight=0.3,
             queue_length=0,
             momentum=0.9,
         ),
