@@ -145,6 +145,22 @@ def test_smaller_pictures_are_told_in_pixels_of_the_full_size() -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("shift", [4, 6, 8])
+def test_the_motion_of_a_scene_by_farneback_is_alike_at_half_the_size(shift: int) -> None:
+    scene = draw_step(256, shift)
+    whole, half = (
+        build_measure(MotionConfig(backend="farneback", size=side))(
+            *(
+                load_opencv().resize(picture, (side, side), interpolation=load_opencv().INTER_AREA)
+                for picture in scene
+            )
+        )
+        for side in (256, 128)
+    )
+    assert whole > 1
+    assert half == pytest.approx(whole, rel=0.25)
+
+
 @given(st.integers(0, 99))
 def test_the_difference_of_frames_is_that_of_a_loop(seed: int) -> None:
     first, second = np.random.default_rng(seed).integers(0, 256, (2, 20, 31), dtype=np.uint8)
