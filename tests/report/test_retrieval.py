@@ -116,6 +116,9 @@ def test_long_and_odd_names_are_cut_and_made_legible() -> None:
     FigureCanvasAgg(figure).draw()
     query = next(text for text in figure.texts if text.get_text().endswith("$x$?"))
     assert query.get_text().startswith("...")
+    path = next(text for text in figure.texts if text.get_text().startswith("query "))
+    assert path.get_text().startswith("query ...")
+    assert len(path.get_text()) == 36
     # Nothing is as wide as to reach the next column, or beyond the figure.
     second = figure.axes[1].get_window_extent()
     assert query.get_window_extent().x1 < second.x0

@@ -41,7 +41,7 @@ def draw_retrieval(view: RetrievalView) -> "Figure":
         figure = Figure(figsize=(width, height))
         for number, (query, by_table) in enumerate(zip(view.queries, view.found, strict=True)):
             top = height - _MARGIN / 2 - number * block
-            _write(figure, _cut(f"query {query.path}", _LONGEST_PATH), _MARGIN, top)
+            _write(figure, f"query {_cut(query.path, _LONGEST_PATH - len('query '))}", _MARGIN, top)
             _draw_strip(figure, query, _describe(query), _MARGIN, top - _NAME)
             for place, (encoder, videos) in enumerate(zip(view.encoders, by_table, strict=True)):
                 row_top = top - place * row_height
