@@ -112,6 +112,40 @@ def test_results_of_other_videos_are_refused() -> None:
         read(evaluate_svm(TABLE).to_json()).check_fits(read(evaluate_svm(without).to_json()))
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"levels": {"video": {"queries_by_class": {}}}},
+        {"levels": 7},
+        {"levels": {"video": {"queries_by_class": 7, "accuracy_by_class": {}}}},
+        {"features": {}},
+        {"settings": None},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("protocol", ["svm", "retrieval"])
+def test_a_damaged_result_is_refused_by_name(
+    damaged: dict[str, object], protocol: str, tmp_path: Path
+) -> None:
+    parts = {
+        "recall_by_class": {"a": {"1": 0.5}},
+        "accuracy_by_class": {"a": 0.5},
+        "queries_by_class": {"a": 2},
+    }
+    settings = {"by": "class", "query_split": "test", "gallery_split": "train"}
+    whole = {
+        "protocol": protocol,
+        "levels": {"video": parts},
+        "settings": settings,
+        "features": {"encoder": "x"},
+    }
+    write_json(tmp_path / "r.json", whole)
+    assert ClassAccuracies.load(tmp_path / "r.json").accuracy_by_class == {"a": 0.5}
+    write_json(tmp_path / "r.json", whole | damaged)
+    with pytest.raises(FeaturesError, match=rf"r.json is damaged .*; write it .* evaluate {protocol} --out"):
+        ClassAccuracies.load(tmp_path / "r.json")
+
+
 def test_what_has_no_accuracies_by_class_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FeaturesError, match="is no result with accuracies by class"):
         read(evaluate_knn(TABLE, ks=[1]).to_json())

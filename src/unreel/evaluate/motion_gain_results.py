@@ -73,15 +73,26 @@ class ClassAccuracies:
                 f"{source} is no result with accuracies by class; give what `unreel evaluate svm --out` or "
                 "`unreel evaluate retrieval --out` wrote, or a table of features"
             )
+        try:
+            return cls._take(values, source, level, k)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FeaturesError(
+                f"{source} is damaged or not whole ({type(error).__name__}: {error}); write it again with "
+                f"`unreel evaluate {protocol} --out`"
+            ) from error
+
+    @classmethod
+    def _take(cls, values: Mapping[str, Any], source: str, level: Level, k: int) -> "ClassAccuracies":
+        protocol = values["protocol"]
         levels: Mapping[str, Any] = values["levels"]
         if level not in levels:
             raise FeaturesError(
                 f"{source} has no level {level!r}, only {', '.join(levels)}; choose another --level"
             )
         found, settings = levels[level], values["settings"]
-        queries: dict[str, int] = found["queries_by_class"]
+        queries: dict[str, int] = dict(found["queries_by_class"])
         if protocol == "svm":
-            accuracy: dict[str, float] = found["accuracy_by_class"]
+            accuracy: dict[str, float] = dict(found["accuracy_by_class"])
         else:
             accuracy = _take_recall(found, k, source)
         fitting = {"protocol": protocol, "level": level, "k": k if protocol == "retrieval" else None}
