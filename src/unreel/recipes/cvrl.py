@@ -79,7 +79,10 @@ def kinetics400_r3d_50() -> Recipe:
 
 
 def small() -> Recipe:
-    """CVRL for two CPU cores: `scvrl.small` without shuffles. Measured with this code: not yet."""
+    """CVRL for two CPU cores: `scvrl.small` without shuffles.
+
+    Measured: benchmarks/results/sample_videos.md.
+    """
     return Recipe(
         method=CVRL.Config(
             clips=IntervalPairs(num_frames=8, frame_stride=3),
