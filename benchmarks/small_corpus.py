@@ -60,6 +60,12 @@ SUITES = {
         clips_per_video=30,
         has_clips=False,
     ),
+    "small frames": Suite(
+        rows={"VCLR": ("vclr.small", ()), "SeCo": ("seco.small", ()), "VINCE": ("vince.small", ())},
+        flags=("--train.steps", "600", "--method.augmentation.flip-prob", "0.5"),
+        clips_per_video=30,
+        has_clips=False,
+    ),
     "shuffles": Suite(
         rows={"CVRL": ("cvrl.small", ()), "SCVRL": ("scvrl.small", ())},
         flags=("--method.clips.frame-stride", "1"),

@@ -96,7 +96,7 @@ def test_clips_that_are_chosen_by_motion_need_a_catalog_that_knows_it(corpus: Pa
     catalog, decoder = Catalog.load(corpus), ClipDecoder(SIZE)
     with pytest.raises(ValueError, match=r"TargetedClips chooses clips by motion, .*attach_motion"):
         ClipReader(catalog, TargetedClips(2, 1), decoder, seed=0)
-    alike = ClipReader(catalog, TargetedClips(2, 1, math.inf), decoder, seed=0)
+    alike = ClipReader(catalog, TargetedClips(2, 1, math.inf, jitter=False), decoder, seed=0)
     video = alike.read(0, 0)
     assert isinstance(video, ReadVideo)
     assert video.frame_index_NT[0].tolist() == [9, 10]  # in the middle of the only window
@@ -107,6 +107,7 @@ def test_clips_follow_the_motion_of_their_video(corpus: Path) -> None:
     # 20 frames at 25 per second are two windows of 0.4 s; only the second one of video 1 moves.
     rows = [[0.0, 900.0] if row == 1 else [900.0, 0.0] for row in range(len(catalog))]
     motion = CatalogMotion(pa.array(rows, pa.list_(pa.float32())), 0.4, "settings")
-    reader = ClipReader(catalog.with_motion(motion), TargetedClips(1, 1, 1.0), decoder, seed=0)
+    clips = TargetedClips(1, 1, 1.0, jitter=False)
+    reader = ClipReader(catalog.with_motion(motion), clips, decoder, seed=0)
     starts = [read(reader, row, epoch).frame_index_NT[0, 0] for row in (0, 1) for epoch in range(5)]
     assert starts == [4] * 5 + [14] * 5

@@ -42,11 +42,16 @@ def test_windows_probabilities_and_pictures_are_those_of_the_video(corpus: Path)
 
 
 def test_clips_are_those_that_training_would_draw(corpus: Path) -> None:
-    seen = view(corpus, [0.0, 900.0, 0.0, 0.0], num_clips=2)
+    centred = dataclasses.replace(CLIPS, jitter=False)
+    seen = view(corpus, [0.0, 900.0, 0.0, 0.0], num_clips=2, clips=centred)
     # The middle of window 1 is frame 7: frames 5, 7 and 9.
     assert [clip.frames for clip in seen.clips] == [(5, 7, 9)] * 2
     assert [clip.window for clip in seen.clips] == [1, 1]
     assert [(clip.start_sec, clip.end_sec) for clip in seen.clips] == [pytest.approx((0.2, 0.36))] * 2
+    moved = view(corpus, [0.0, 900.0, 0.0, 0.0], num_clips=12)
+    middles = {clip.frames[1] for clip in moved.clips}
+    assert middles <= set(range(5, 10))  # anywhere in window 1
+    assert len(middles) > 1
 
 
 def test_windows_follow_the_seed_and_belong_to_their_clips(corpus: Path) -> None:

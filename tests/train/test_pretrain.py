@@ -346,8 +346,8 @@ def test_every_step_shuffles_anew(corpus: Path, tmp_path: Path, monkeypatch: pyt
     orders = []
     draw = torch.randperm
 
-    def remember(length: int) -> torch.Tensor:
-        orders.append(draw(length).tolist())
+    def remember(length: int, **options: bool) -> torch.Tensor:
+        orders.append(draw(length, **options).tolist())
         return torch.tensor(orders[-1])
 
     monkeypatch.setattr("unreel.models.batch_norm.torch.randperm", remember)
