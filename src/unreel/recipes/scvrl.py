@@ -56,11 +56,11 @@ def small() -> Recipe:
     """SCVRL for two CPU cores: a narrow C3D, 8 frames of tiny pictures, contrast inside the batch.
 
     Nothing is flipped or recoloured. Clips are CVRL's, anywhere in the video, so that motion need not be
-    measured and `cvrl.small` differs in its losses alone. Crops keep nearly the whole picture: where one may
-    cut what moves out of one of the two views, the views differ more than orders do and the contrast with
-    shuffles stays at chance. It also stays there, by some seeds, where lambda is 1: the visual contrast is
-    learned first and has no use for order. The momentum is low because training is short. C3D sees the seams
-    of shuffled clips, of which `pretrain` warns. Measured: benchmarks/results/sample_videos.md.
+    measured and `cvrl.small` differs in its losses alone. Pictures are tiny and crops keep nearly all of
+    them: with crops of half a larger picture the contrast with shuffles hardly learned, nor did it by one
+    seed of three with lambda 1; why is not known. The momentum is low because training is short. C3D sees the
+    seams of shuffled clips, of which `pretrain` warns. Measured: benchmarks/results/sample_videos.md, which
+    also says how these numbers were chosen.
     """
     return Recipe(
         method=SCVRL.Config(
