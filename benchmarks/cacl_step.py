@@ -81,6 +81,7 @@ def draw_batch(case: Case, number: int) -> VideoBatch:
         sizes_B2=torch.tensor([[data.height, data.width]] * case.batch_size),
         video_index_B=torch.arange(case.batch_size) + number * case.batch_size,
         frame_index_BNT=torch.zeros(shape[:3], dtype=torch.long),
+        labels_B=torch.full((case.batch_size,), -1),
         keys_B=torch.tensor([derive_key(number, row) for row in range(case.batch_size)]),
     )
 
@@ -158,7 +159,8 @@ def measure(case: Case, num_steps: int) -> dict[str, Score]:
     """Let both ways take turns; each has its own networks, which start alike and see the same batches."""
     methods = {name: build(case) for name in WAYS}
     optimizers = {
-        name: build_optimizer(case.recipe.train.optimizer, method) for name, method in methods.items()
+        name: build_optimizer(case.recipe.train.optimizer, method.parameter_groups())
+        for name, method in methods.items()
     }
     seconds, views_sec, losses = dict.fromkeys(WAYS, 0.0), dict.fromkeys(WAYS, 0.0), dict[str, float]()
     for step in range(num_steps + 1):

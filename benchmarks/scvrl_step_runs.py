@@ -90,6 +90,7 @@ def draw_batch(case: Case, number: int) -> VideoBatch:
         sizes_B2=torch.tensor([[height, width]] * case.batch_size),
         video_index_B=torch.arange(case.batch_size) + number * case.batch_size,
         frame_index_BNT=torch.zeros(shape[:3], dtype=torch.long),
+        labels_B=torch.full((case.batch_size,), -1),
         keys_B=torch.tensor([derive_key(number, row) for row in range(case.batch_size)]),
     )
 
@@ -114,7 +115,7 @@ class Runner:
 
     def __init__(self, case: Case, way: str = "ours") -> None:
         self.case, self.way, self.method = case, way, build(case)
-        self.optimizer = build_optimizer(case.recipe.train.optimizer, self.method)
+        self.optimizer = build_optimizer(case.recipe.train.optimizer, self.method.parameter_groups())
         self.forget()
 
     def forget(self) -> None:

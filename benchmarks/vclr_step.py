@@ -88,6 +88,7 @@ def draw_batch(case: Case, number: int) -> VideoBatch:
         sizes_B2=torch.tensor([[height, width]] * case.batch_size),
         video_index_B=torch.arange(case.batch_size) + number * case.batch_size,
         frame_index_BNT=torch.stack([torch.from_numpy(plan.frames_NT) for plan in plans]),
+        labels_B=torch.full((case.batch_size,), -1),
         keys_B=torch.tensor([derive_key(number, row) for row in range(case.batch_size)]),
     )
     return batch.pin_memory() if case.device.type == "cuda" else batch  # as the loader does
@@ -128,7 +129,10 @@ def compute_loss(way: str, method: Frames, batch: VideoBatch, case: Case) -> tup
 def measure(case: Case, num_steps: int) -> dict[str, Score]:
     """Let both ways take turns; each has its own networks, which start alike and see the same batches."""
     methods = {way: build(case) for way in WAYS}
-    optimizers = {way: build_optimizer(case.recipe.train.optimizer, each) for way, each in methods.items()}
+    optimizers = {
+        way: build_optimizer(case.recipe.train.optimizer, each.parameter_groups())
+        for way, each in methods.items()
+    }
     scores = {way: Score() for way in WAYS}
     for step in range(num_steps + 1):
         batch = draw_batch(case, step)
@@ -157,7 +161,7 @@ def compare_losses(case: Case) -> dict[str, float]:
 def measure_one_step(case: Case, way: str) -> tuple[float, float]:
     """Return the floating-point operations of forward and backward, and the peak of memory in GiB."""
     method, batch = build(case), draw_batch(case, 0)
-    optimizer = build_optimizer(case.recipe.train.optimizer, method)
+    optimizer = build_optimizer(case.recipe.train.optimizer, method.parameter_groups())
     if case.device.type == "cuda":
         gc.collect()
         torch.cuda.reset_peak_memory_stats(case.device)

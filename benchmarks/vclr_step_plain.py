@@ -27,7 +27,7 @@ Views = dict[str, Tensor]
 
 
 def take_video(batch: VideoBatch, row: int) -> VideoBatch:
-    names = ("frames_BNTHWC", "sizes_B2", "video_index_B", "frame_index_BNT", "keys_B")
+    names = ("frames_BNTHWC", "sizes_B2", "video_index_B", "frame_index_BNT", "labels_B", "keys_B")
     return dataclasses.replace(batch, **{name: getattr(batch, name)[row : row + 1] for name in names})
 
 

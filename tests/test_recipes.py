@@ -20,7 +20,7 @@ def test_a_recipe_steps_twice_and_gives_an_encoder(name: str, corpus: Path, tmp_
     summary = pretrain(recipe, tmp_path / "run", recipe_name=name)
     assert summary.steps == 2
     assert np.isfinite(summary.metrics["loss"])
-    encoder = Encoder.load(summary.encoder)
+    encoder = Encoder.load(summary.exported)
     spec = encoder.spec
     frames = np.zeros((2, spec.num_frames, spec.decode_height, spec.decode_width, 3), dtype=np.uint8)
     features = encoder.embed_clips(_as_tensor(frames))["average"]

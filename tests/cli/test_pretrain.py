@@ -125,7 +125,7 @@ def test_what_a_person_should_know_is_said_before_the_first_step(
 def test_videos_whose_motion_is_not_known_are_announced(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unreel.train.setup.describe_unmeasured", lambda catalog: "2 videos do not move")
+    monkeypatch.setattr("unreel.train.sources.describe_unmeasured", lambda catalog: "2 videos do not move")
     assert run(command(corpus, tmp_path / "run", "--train.steps", "1")) == 0
     assert capsys.readouterr().err.count("warning: 2 videos do not move") == 1
 

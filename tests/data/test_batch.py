@@ -18,6 +18,7 @@ def batch() -> VideoBatch:
         sizes_B2=torch.tensor([[5, 6], [4, 6], [5, 3]]),
         video_index_B=torch.tensor([11, 7, 3]),
         frame_index_BNT=torch.arange(24).reshape(3, 2, 4),
+        labels_B=torch.tensor([0, -1, 1]),
         keys_B=torch.tensor([5, 2**63 - 1, 5]),
         rejections=(Rejection("a.mp4", "cut short"),),
     )
@@ -42,6 +43,7 @@ def test_moving_it_moves_the_pictures_and_the_identities(batch: VideoBatch) -> N
     moved = batch.to(torch.device("meta"))
     assert moved.frames_BNTHWC.is_meta
     assert moved.video_index_B.is_meta
+    assert moved.labels_B.is_meta
     # Keys are read on the CPU, by `generator`.
     assert not moved.keys_B.is_meta
     assert moved.rejections == batch.rejections
@@ -65,7 +67,7 @@ def test_pinning_asks_for_the_pictures_and_the_identities(
     # Pinning needs a GPU; the twin below runs where there is one.
     monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
     copy = batch.pin_memory()
-    assert pinned == [batch.frames_BNTHWC.shape, batch.video_index_B.shape]
+    assert pinned == [batch.frames_BNTHWC.shape, batch.video_index_B.shape, batch.labels_B.shape]
     assert torch.equal(copy.frames_BNTHWC, batch.frames_BNTHWC)
 
 

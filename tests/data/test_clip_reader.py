@@ -35,6 +35,7 @@ def test_what_is_read_is_what_the_plan_names(corpus: Path) -> None:
     video = read(build_reader(corpus), 3)
     whole = ClipDecoder(SIZE).decode_all(Catalog.load(corpus).video(3).path)
     assert video.row == 3
+    assert Catalog.load(corpus).label_names[video.label] == Catalog.load(corpus).labels[3] == "speed0"
     assert np.array_equal(video.frames_NTHWC, whole[video.frame_index_NT])
 
 
@@ -68,7 +69,7 @@ def test_a_failure_is_a_result_that_names_the_frame(
 
 def make_video(row: int, height: int, width: int) -> ReadVideo:
     frames = np.full((1, 2, height, width, 3), 10 * row, dtype=np.uint8)
-    return ReadVideo(row, frames, np.array([[row, row + 1]]), key=100 + row)
+    return ReadVideo(row, frames, np.array([[row, row + 1]]), label=row - 1, key=100 + row)
 
 
 def test_a_batch_keeps_the_order_and_pads_below_and_on_the_right() -> None:
@@ -81,6 +82,7 @@ def test_a_batch_keeps_the_order_and_pads_below_and_on_the_right() -> None:
     assert batch.sizes_B2.tolist() == [[3, 5], [4, 2]]
     assert batch.video_index_B.tolist() == [4, 2]
     assert batch.frame_index_BNT.tolist() == [[[4, 5]], [[2, 3]]]
+    assert batch.labels_B.tolist() == [3, 1]
     assert batch.keys_B.tolist() == [104, 102]
     assert batch.rejections == (Rejection("a.mp4", "cut short"),)
 

@@ -1,10 +1,9 @@
 import dataclasses
-import multiprocessing
 import shutil
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -17,7 +16,6 @@ from unreel.data.loader import (
     DataConfig,
     TrainingBatches,
     build_cache,
-    build_loader,
     count_workers,
     select_videos,
 )
@@ -42,7 +40,7 @@ def read(batches: TrainingBatches, number: int) -> VideoBatch:
 def is_same(left: VideoBatch, right: VideoBatch) -> bool:
     return all(
         torch.equal(getattr(left, name), getattr(right, name))
-        for name in ("frames_BNTHWC", "sizes_B2", "video_index_B", "frame_index_BNT", "keys_B")
+        for name in ("frames_BNTHWC", "sizes_B2", "video_index_B", "frame_index_BNT", "labels_B", "keys_B")
     )
 
 
@@ -70,6 +68,13 @@ def test_a_batch_holds_the_clips_of_distinct_videos(train: Catalog) -> None:
     assert batch.rejections == ()
 
 
+def test_a_batch_knows_the_class_of_every_video(train: Catalog) -> None:
+    batch = build_batches(train)[0]
+    names = [train.label_names[number] for number in batch.labels_B.tolist()]
+    assert names == [train.labels[row] for row in batch.video_index_B.tolist()]
+    assert len(set(names)) > 1
+
+
 def test_an_epoch_meets_every_video_at_most_once_and_epochs_differ(train: Catalog) -> None:
     batches = build_batches(train)
     assert batches.batches_per_epoch == 2  # nine videos, one is left over
@@ -81,28 +86,6 @@ def test_an_epoch_meets_every_video_at_most_once_and_epochs_differ(train: Catalo
         assert len(set(rows)) == 8
     assert epochs[0] != epochs[1]
     assert batches[0].frame_index_BNT.tolist() != batches[2].frame_index_BNT.tolist()
-
-
-def test_workers_do_not_change_what_is_seen(train: Catalog) -> None:
-    batches = build_batches(train)
-    alone = [batches[number] for number in range(6)]
-    workers = build_loader(batches, first=0, last=6, num_workers=2, is_pinned=False)
-    assert all(is_same(a, b) for a, b in zip(alone, workers, strict=True))
-
-
-def test_workers_may_start_in_any_way_the_system_has(train: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux forks them up to Python 3.13; macOS, Windows and later Pythons hand everything over by value."""
-    batches = build_batches(train)
-    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", get_context("spawn"))
-    (batch,) = build_loader(batches, first=1, last=2, num_workers=1, is_pinned=False)
-    assert is_same(batch, read(batches, 1))
-
-
-def test_a_loader_that_starts_later_goes_on_with_the_same_batches(train: Catalog) -> None:
-    batches = build_batches(train)
-    late = list(build_loader(batches, first=3, last=5, num_workers=0, is_pinned=False))
-    assert len(late) == 2
-    assert is_same(late[0], batches[3])
 
 
 @pytest.mark.parametrize(("world_size", "num_parts"), [(2, 1), (1, 2), (2, 2)])
@@ -253,15 +236,6 @@ def test_every_rule_for_clips_fits_the_loader(train: Catalog) -> None:
     assert batches[0].frames_BNTHWC.shape == (2, 1, 3, 12, 16, 3)
 
 
-def test_reading_draws_nothing_from_the_global_generator(corpus: Path) -> None:
-    """A method's dropout would otherwise differ between a resumed run and the uninterrupted one."""
-    catalog, _ = select_videos(DataConfig(catalog=corpus))
-    batches = TrainingBatches(catalog, RandomClips(), DataConfig(height=8, width=8), seed=0, batch_size=4)
-    before = torch.get_rng_state()
-    next(iter(build_loader(batches, first=0, last=1, num_workers=0, is_pinned=False)))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_paths_become_absolute_and_one_that_is_not_given_stays_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,3 +250,31 @@ def test_paths_become_absolute_and_one_that_is_not_given_stays_so(
 def test_a_time_limit_that_would_be_none_by_accident_is_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match=r"decode_time_limit_sec must be a number of seconds, or 0 for no"):
         DataConfig(decode_time_limit_sec=seconds)
+
+
+def strip_labels(corpus: Path, out: Path, rows: set[int]) -> Path:
+    """Write the catalog again, some rows without label."""
+    catalog = Catalog.load(corpus)
+    labels = ["" if row in rows else label for row, label in enumerate(catalog.labels)]
+    column = catalog.table.schema.get_field_index("label")
+    Catalog(catalog.table.set_column(column, "label", pa.array(labels)), catalog.root).save(out)
+    return out
+
+
+def test_videos_without_label_are_left_out_by_name_where_labels_are_needed(
+    corpus: Path, tmp_path: Path
+) -> None:
+    config = DataConfig(catalog=strip_labels(corpus, tmp_path / "c.parquet", {0, 4}), split="")
+    catalog, left_out = select_videos(config, needs_labels=True)
+    assert len(catalog) == 10
+    assert [(Path(each.path).name, each.reason) for each in left_out] == [
+        ("00.mp4", "has no label"),
+        ("04.mp4", "has no label"),
+    ]
+    assert len(select_videos(config)[0]) == 12
+
+
+def test_a_corpus_without_labels_is_refused_where_labels_are_needed(corpus: Path, tmp_path: Path) -> None:
+    config = DataConfig(catalog=strip_labels(corpus, tmp_path / "c.parquet", set(range(12))), split="")
+    with pytest.raises(CatalogError, match=r"none of the 12 videos has a label .*--labels from-folders"):
+        select_videos(config, needs_labels=True)

@@ -17,5 +17,6 @@ def make_batch(
         sizes_B2=torch.full((batch, 2), size),
         video_index_B=torch.arange(first_video, first_video + batch),
         frame_index_BNT=torch.zeros(batch, clips, frames, dtype=torch.long),
+        labels_B=torch.arange(batch) % 2,
         keys_B=torch.tensor([derive_key(seed, row) for row in range(batch)]),
     )

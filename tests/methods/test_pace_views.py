@@ -64,6 +64,7 @@ def test_clips_of_a_video_are_augmented_independently_and_by_the_key_of_the_vide
         twins.sizes_B2[2:3],
         twins.video_index_B[2:3],
         twins.frame_index_BNT[2:3],
+        twins.labels_B[2:3],
         twins.keys_B[2:3],
     )
     assert torch.equal(views_of(part, augmentation=COLORED).clips_QCTHW, clips[4:6])

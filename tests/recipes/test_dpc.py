@@ -83,7 +83,7 @@ def test_the_small_recipe_fits_small_videos_and_only_crops() -> None:
 def test_the_encoder_is_the_backbone_alone_and_sees_clips_of_one_block(corpus: Path, tmp_path: Path) -> None:
     recipe = shrink_recipe(dpc.ucf101(), corpus)
     summary = pretrain(recipe, tmp_path / "run", recipe_name="dpc.ucf101")
-    encoder = Encoder.load(summary.encoder)
+    encoder = Encoder.load(summary.exported)
     spec = encoder.spec
     assert (spec.sampling, spec.num_frames, spec.frame_stride) == ("clip", 5, 3)
     state = load_weights(tmp_path / "run")

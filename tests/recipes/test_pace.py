@@ -86,7 +86,7 @@ def test_the_small_recipe_only_crops_and_has_no_cuts() -> None:
 
 def test_the_encoder_sees_clips_at_the_natural_pace(corpus: Path, tmp_path: Path) -> None:
     summary = pretrain(shrink_recipe(pace.small(), corpus), tmp_path / "run", recipe_name="pace.small")
-    spec = Encoder.load(summary.encoder).spec
+    spec = Encoder.load(summary.exported).spec
     assert spec.build_sampling(10) == UniformClips(10, 8, 1, "shrink_stride")
     name, recipe = load_run_recipe(tmp_path / "run")
     assert name == "pace.small"

@@ -74,7 +74,7 @@ def test_the_encoder_sees_clips_as_in_training(corpus: Path, tmp_path: Path) -> 
     summary = pretrain(recipe, tmp_path / "run", recipe_name="scvrl.small")
     method = recipe.method
     assert isinstance(method.clips, IntervalPairs)
-    spec = Encoder.load(summary.encoder).spec
+    spec = Encoder.load(summary.exported).spec
     assert (spec.sampling, spec.num_frames) == ("clip", method.clips.num_frames)
     assert spec.frame_stride == method.clips.frame_stride
     name, read_back = load_run_recipe(tmp_path / "run")

@@ -69,7 +69,7 @@ def test_the_small_recipe_starts_from_random_weights_on_purpose() -> None:
 
 def test_the_encoder_sees_one_frame_at_a_time(corpus: Path, tmp_path: Path) -> None:
     summary = pretrain(shrink_recipe(vclr.small(), corpus), tmp_path / "run", recipe_name="vclr.small")
-    spec = Encoder.load(summary.encoder).spec
+    spec = Encoder.load(summary.exported).spec
     assert (spec.sampling, spec.num_frames, spec.frame_stride) == ("clip", 1, 1)
     name, recipe = load_run_recipe(tmp_path / "run")
     assert name == "vclr.small"

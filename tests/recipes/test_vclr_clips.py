@@ -81,7 +81,7 @@ def test_the_small_recipe_is_small() -> None:
 def test_the_encoder_sees_clips_as_in_training(corpus: Path, tmp_path: Path) -> None:
     recipe = shrink_recipe(vclr_clips.small(), corpus, steps=1)
     summary = pretrain(recipe, tmp_path / "run", recipe_name="vclr_clips.small")
-    spec = Encoder.load(summary.encoder).spec
+    spec = Encoder.load(summary.exported).spec
     assert (spec.sampling, spec.num_frames, spec.frame_stride) == ("clip", 8, 3)
     name, read_back = load_run_recipe(tmp_path / "run")
     assert name == "vclr_clips.small"

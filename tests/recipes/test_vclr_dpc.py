@@ -58,7 +58,7 @@ def test_the_small_recipe_contrasts_inside_the_batch() -> None:
 
 def test_the_encoder_is_the_backbone_alone_and_sees_clips_of_one_block(corpus: Path, tmp_path: Path) -> None:
     summary = pretrain(shrink_recipe(vclr_dpc.ucf101(), corpus), tmp_path / "run", recipe_name="x")
-    encoder = Encoder.load(summary.encoder)
+    encoder = Encoder.load(summary.exported)
     assert (encoder.spec.sampling, encoder.spec.num_frames, encoder.spec.frame_stride) == ("clip", 5, 3)
     state = load_weights(tmp_path / "run")
     for name, value in encoder.backbone.state_dict().items():

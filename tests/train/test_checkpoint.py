@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(torch, "save", fill_disk)
     with pytest.raises(
-        TrainingError, match=r"cannot be written .* make room, then `unreel pretrain --resume"
+        TrainingError, match=r"cannot be written .* make room, then go on with `--resume"
     ):
         save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
     assert list(tmp_path.iterdir()) == []

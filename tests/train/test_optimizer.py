@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from unreel.methods.method import ParameterGroup
 from unreel.train.optimizer import build_optimizer, clip_gradients, set_learning_rate
 from unreel.train.recipe import OptimizerConfig
 
@@ -12,9 +13,13 @@ def build_network() -> nn.Sequential:
     return network
 
 
+def groups_of(network: nn.Module) -> list[ParameterGroup]:
+    return [ParameterGroup(list(network.parameters()))]
+
+
 def test_sgd_takes_the_numbers_of_the_recipe_and_only_what_learns() -> None:
     optimizer = build_optimizer(
-        OptimizerConfig("sgd", lr=0.3, momentum=0.8, weight_decay=0.01), build_network()
+        OptimizerConfig("sgd", lr=0.3, momentum=0.8, weight_decay=0.01), groups_of(build_network())
     )
     (group,) = optimizer.param_groups
     assert isinstance(optimizer, torch.optim.SGD)
@@ -24,7 +29,7 @@ def test_sgd_takes_the_numbers_of_the_recipe_and_only_what_learns() -> None:
 
 def test_adamw_decays_weights_but_not_norms_when_told_so() -> None:
     config = OptimizerConfig("adamw", lr=1e-3, weight_decay=0.05, decay_norms=False)
-    optimizer = build_optimizer(config, build_network())
+    optimizer = build_optimizer(config, groups_of(build_network()))
     assert isinstance(optimizer, torch.optim.AdamW)
     decayed, free = optimizer.param_groups
     assert [p.dim() for p in decayed["params"]] == [2]
@@ -39,7 +44,7 @@ def test_adam_adds_the_decay_to_the_gradient_and_adamw_does_not() -> None:
     for name, expected in (("adam", 2 - 0.01), ("adamw", 2 * (1 - 0.01 * 0.1))):
         layer = nn.Linear(1, 1, bias=False)
         nn.init.constant_(layer.weight, 2.0)
-        optimizer = build_optimizer(OptimizerConfig(name, lr=0.01, weight_decay=0.1), layer)  # type: ignore[arg-type]
+        optimizer = build_optimizer(OptimizerConfig(name, lr=0.01, weight_decay=0.1), groups_of(layer))  # type: ignore[arg-type]
         layer.weight.grad = torch.zeros(1, 1)
         optimizer.step()
         assert layer.weight.item() == pytest.approx(expected, rel=1e-6)
@@ -47,9 +52,33 @@ def test_adam_adds_the_decay_to_the_gradient_and_adamw_does_not() -> None:
 
 
 def test_the_rate_reaches_every_group() -> None:
-    optimizer = build_optimizer(OptimizerConfig(decay_norms=False), build_network())
+    optimizer = build_optimizer(OptimizerConfig(decay_norms=False), groups_of(build_network()))
     set_learning_rate(optimizer, 0.123)
     assert [group["lr"] for group in optimizer.param_groups] == [0.123, 0.123]
+
+
+def test_a_group_moves_by_its_own_factors_or_at_its_own_rate() -> None:
+    first, second, third = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    groups = [
+        ParameterGroup(list(first.parameters())),
+        ParameterGroup([second.weight], lr_factor=5.0, decay_factor=2.0),
+        ParameterGroup([second.bias], lr_factor=10.0, decay_factor=0.0),
+        ParameterGroup(list(third.parameters()), fixed_lr=0.001),
+    ]
+    optimizer = build_optimizer(OptimizerConfig(weight_decay=0.01), groups)
+    for lr in (0.2, 0.1):
+        set_learning_rate(optimizer, lr)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
+            [lr, 5 * lr, 10 * lr, 0.001]
+        )
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.02, 0.0, 0.01]
+
+
+def test_a_group_without_anything_that_learns_is_left_out() -> None:
+    frozen, free = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
+    groups = [ParameterGroup(list(frozen.parameters())), ParameterGroup(list(free.parameters()))]
+    (group,) = build_optimizer(OptimizerConfig(), groups).param_groups
+    assert group["params"] == list(free.parameters())
 
 
 @pytest.mark.parametrize(("clip_norm", "expected"), [(0.0, 5.0), (2.0, 2.0), (9.0, 5.0)])

@@ -21,8 +21,9 @@ from unreel.features.input_spec import InputSpec
 from unreel.methods.cacl import CACL
 from unreel.recipes import cacl, ccl, moco
 from unreel.recipes.find import load_run_recipe
-from unreel.train.pretrain import pretrain, read_run_recipe
+from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
+from unreel.train.run import read_run_recipe
 
 NAME = "moco.ucf101"
 
@@ -207,14 +208,6 @@ def test_a_folder_that_holds_something_is_not_written_to(corpus: Path, tmp_path:
     with pytest.raises(TrainingError, match=r"is not empty; give a new folder .* --resume"):
         pretrain(build_recipe(corpus), tmp_path, recipe_name=NAME)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize("content", [None, "{", '{"recipe": "x"}', "[]"])
-def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "recipe.json").write_text(content)
-    with pytest.raises(TrainingError, match=r"holds no run|cannot be read"):
-        read_run_recipe(tmp_path)
 
 
 def test_a_tiny_run_learns(corpus: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from unreel.models.weights import load_backbone_weights
 from unreel.models.zoo import build_backbone
 from unreel.progress import ignore_warning
 from unreel.recipes import cacl, vclr
-from unreel.train.pretrain import pretrain
+from unreel.train.pretrain import PRETRAINING, pretrain
 from unreel.train.recipe import Recipe
 from unreel.train.setup import Job, choose_device, prepare_job
 
@@ -33,6 +33,7 @@ def prepare(corpus: Path, run: Path, **train: object) -> Job:
     return prepare_job(
         build_recipe(corpus, **train),
         run,
+        PRETRAINING,
         recipe_name="moco.ucf101",
         is_resumed=False,
         rank=ALONE,
@@ -46,6 +47,7 @@ def prepare_recipe(recipe: Recipe, run: Path) -> Job:
     return prepare_job(
         recipe,
         run,
+        PRETRAINING,
         recipe_name="x",
         is_resumed=False,
         rank=ALONE,
@@ -117,6 +119,7 @@ def test_on_a_gpu_weights_lie_in_channels_last(corpus: Path, tmp_path: Path) -> 
     job = prepare_job(
         build_recipe(corpus),
         tmp_path / "run",
+        PRETRAINING,
         recipe_name="x",
         is_resumed=False,
         rank=ALONE,
@@ -232,6 +235,7 @@ def test_a_resumed_run_does_not_need_the_file_it_started_from(
     job = prepare_job(
         recipe,
         run,
+        PRETRAINING,
         recipe_name="x",
         is_resumed=True,
         rank=ALONE,

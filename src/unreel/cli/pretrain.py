@@ -20,8 +20,9 @@ from unreel.config import iterate_leaves
 from unreel.models.zoo import BACKBONES, find_backbone
 from unreel.recipes.find import find_recipe, load_run_recipe
 from unreel.train.export import describe_encoder
-from unreel.train.pretrain import PretrainSummary, pretrain
+from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
+from unreel.train.run import TrainingSummary
 
 _EXAMPLE = """unreel pretrain moco.small --data.catalog catalog.parquet --run runs/first --train.steps 2000
   unreel pretrain ccl.ucf101 --backbone r3d_18 --help     # every setting, with another backbone
@@ -130,7 +131,7 @@ def _parse_recipe(start: _Start) -> Recipe:
     )
 
 
-def _report(summary: PretrainSummary, recipe: Recipe) -> None:
+def _report(summary: TrainingSummary, recipe: Recipe) -> None:
     metrics = {
         name: f"{value:.4g}" for name, value in summary.metrics.items() if name not in ("step", "epoch")
     }
@@ -149,7 +150,7 @@ def _report(summary: PretrainSummary, recipe: Recipe) -> None:
         "settings": f"{sum(1 for _ in iterate_leaves(recipe))} in {summary.run / 'recipe.json'}",
         **metrics,
         "time": format_duration(summary.seconds),
-        "encoder": summary.encoder,
+        "encoder": summary.exported,
     }
     if summary.stopped_by:
         print_summary(
@@ -161,13 +162,13 @@ def _report(summary: PretrainSummary, recipe: Recipe) -> None:
     print_summary("Trained", rows, next_steps=_name_next_steps(summary, recipe))
 
 
-def _name_next_steps(summary: PretrainSummary, recipe: Recipe) -> list[str]:
+def _name_next_steps(summary: TrainingSummary, recipe: Recipe) -> list[str]:
     """Return what an encoder is good for; what asks for labels only where there are some."""
     extract = (
-        f"unreel extract --encoder {summary.encoder} --catalog {recipe.data.catalog} --out features.parquet"
+        f"unreel extract --encoder {summary.exported} --catalog {recipe.data.catalog} --out features.parquet"
     )
     if describe_encoder(recipe).input.num_frames == 1:
         extract += f" --clips-per-video {_FRAMES_OF_A_VIDEO}"
     measure = "unreel evaluate retrieval --features features.parquet --out retrieval.json"
-    search = f"unreel search VIDEO --encoder {summary.encoder} --features features.parquet"
+    search = f"unreel search VIDEO --encoder {summary.exported} --features features.parquet"
     return [extract, measure if summary.has_labels else search, f"tensorboard --logdir {summary.run}"]

@@ -47,6 +47,7 @@ class VideoBatch:
         sizes_B2: int64, height and width in pixels of the part that is picture.
         video_index_B: int64, row of each video in the catalog; tells one video from another.
         frame_index_BNT: int64, which frames of the video these are.
+        labels_B: int64, number of each video's class among the catalog's `label_names`, -1 where it has none.
         keys_B: int64 in [0, 2**63), a random key per row for everything that is drawn later (augmentation,
             ...); a function of seed, epoch and video alone.
         rejections: videos that failed while the batch was read; training replaces them, a sweep leaves them
@@ -57,6 +58,7 @@ class VideoBatch:
     sizes_B2: Tensor
     video_index_B: Tensor
     frame_index_BNT: Tensor
+    labels_B: Tensor
     keys_B: Tensor
     rejections: tuple[Rejection, ...] = ()
 
@@ -68,15 +70,19 @@ class VideoBatch:
         return RowGenerator(np.asarray(self.keys_B.cpu())).fork(purpose)
 
     def to(self, device: torch.device) -> "VideoBatch":
-        """Move the pictures and ``video_index_B`` to the device; the other small tensors stay."""
+        """Move the pictures, ``video_index_B`` and ``labels_B`` to the device; the other small tensors stay."""
         return dataclasses.replace(
             self,
             frames_BNTHWC=self.frames_BNTHWC.to(device, non_blocking=True),
             video_index_B=self.video_index_B.to(device, non_blocking=True),
+            labels_B=self.labels_B.to(device, non_blocking=True),
         )
 
     def pin_memory(self) -> "VideoBatch":
-        """Move the pictures to page-locked memory; torch's loader calls this."""
+        """Move what goes to the device to page-locked memory; torch's loader calls this."""
         return dataclasses.replace(
-            self, frames_BNTHWC=self.frames_BNTHWC.pin_memory(), video_index_B=self.video_index_B.pin_memory()
+            self,
+            frames_BNTHWC=self.frames_BNTHWC.pin_memory(),
+            video_index_B=self.video_index_B.pin_memory(),
+            labels_B=self.labels_B.pin_memory(),
         )

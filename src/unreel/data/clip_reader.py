@@ -26,12 +26,14 @@ class ReadVideo:
         row: of the catalog.
         frames_NTHWC: uint8 RGB.
         frame_index_NT: which frames of the video these are.
+        label: number of the video's class among the catalog's `label_names`, -1 where it has none.
         key: for everything that is drawn later.
     """
 
     row: int
     frames_NTHWC: NDArray[np.uint8]
     frame_index_NT: NDArray[np.int64]
+    label: int
     key: int
 
 
@@ -68,6 +70,7 @@ class ClipReader:
         self._decoder = decoder
         self._seed = seed
         self._cache = cache
+        self._class_numbers = {name: number for number, name in enumerate(catalog.label_names)}
 
     def read(self, row: int, epoch: int) -> ReadVideo | Rejection:
         """Read the video of a row as the pass ``epoch`` over the catalog sees it, or say why it cannot be."""
@@ -82,7 +85,11 @@ class ClipReader:
             where = "" if error.frame_index is None else f" (frame {error.frame_index})"
             return Rejection(str(video.path), error.reason + where)
         return ReadVideo(
-            row, frames_NTHWC, plan.frames_NT, derive_key(self._seed, "augment", epoch, video.id)
+            row=row,
+            frames_NTHWC=frames_NTHWC,
+            frame_index_NT=plan.frames_NT,
+            label=self._class_numbers.get(video.label, -1),
+            key=derive_key(self._seed, "augment", epoch, video.id),
         )
 
 
@@ -107,6 +114,7 @@ def collate_videos(videos: Sequence[ReadVideo], rejections: Sequence[Rejection] 
         sizes_B2=torch.from_numpy(sizes_B2),
         video_index_B=torch.tensor([video.row for video in videos]),
         frame_index_BNT=torch.from_numpy(np.stack([video.frame_index_NT for video in videos])),
+        labels_B=torch.tensor([video.label for video in videos]),
         keys_B=torch.tensor([video.key for video in videos]),
         rejections=tuple(rejections),
     )

@@ -1,6 +1,5 @@
 """From a catalog to batches of clips: which videos, in which order, and what happens when one fails."""
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -8,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 from unreel.data.cache import FrameCache
@@ -26,8 +24,6 @@ from unreel.progress import Progress, ignore_progress
 from unreel.seeding import build_generator
 
 # B batch, N clips, T frames, H W pixels
-
-_PREFETCHED_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -80,15 +76,20 @@ class DataConfig:
         return replace(self, catalog=self.catalog.absolute(), motion=motion)
 
 
-def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
+def select_videos(config: DataConfig, *, needs_labels: bool = False) -> tuple[Catalog, list[Rejection]]:
     """Load the catalog and keep what the configuration asks for.
 
+    Args:
+        config: which videos, and how they are read.
+        needs_labels: whether videos without label are left out too.
+
     Returns:
-        The videos to use, and those that are too short, each with the reason.
+        The videos to use, and those that are too short or without a label that they need, each with the
+        reason.
 
     Raises:
         CatalogError: the catalog is missing or damaged, has no such split or no labels where videos are
-            chosen by class, or nothing is left.
+            chosen by class or need them, or nothing is left.
     """
     catalog = Catalog.load(config.catalog)
     split = config.split
@@ -98,9 +99,12 @@ def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
         catalog = catalog.select(split)
     if config.videos_per_class:
         catalog = catalog.take(choose_per_class(catalog, config.videos_per_class))
+    left_out: list[Rejection] = []
+    if needs_labels:
+        catalog, left_out = _keep_labelled(catalog, config)
     frames = catalog.num_frames_array
     is_long = frames >= config.min_frames
-    too_short = [
+    left_out += [
         Rejection(
             str(catalog.video(int(row)).path), f"{frames[row]} frames, data.min_frames is {config.min_frames}"
         )
@@ -111,7 +115,20 @@ def select_videos(config: DataConfig) -> tuple[Catalog, list[Rejection]]:
             f"{config.catalog}: none of the {len(catalog)} videos has data.min_frames = {config.min_frames} "
             f"frames; the longest has {frames.max(initial=0)}"
         )
-    return catalog.take(np.flatnonzero(is_long)), too_short
+    return catalog.take(np.flatnonzero(is_long)), left_out
+
+
+def _keep_labelled(catalog: Catalog, config: DataConfig) -> tuple[Catalog, list[Rejection]]:
+    has_label = np.array([bool(label) for label in catalog.labels])
+    if not has_label.any():
+        raise CatalogError(
+            f"{config.catalog}: none of the {len(catalog)} videos has a label to learn; scan a list with a "
+            "column `label`, or folders with --labels from-folders"
+        )
+    without = [
+        Rejection(str(catalog.video(int(row)).path), "has no label") for row in np.flatnonzero(~has_label)
+    ]
+    return catalog.take(np.flatnonzero(has_label)), without
 
 
 class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
@@ -245,45 +262,8 @@ def build_cache(
     )
 
 
-def build_loader(
-    batches: Dataset[VideoBatch | UnreadableBatch],
-    *,
-    first: int,
-    last: int,
-    num_workers: int,
-    is_pinned: bool,
-) -> DataLoader[VideoBatch | UnreadableBatch]:
-    """Read the parts ``first`` to ``last - 1`` ahead of their use; each worker decodes with one thread.
-
-    Args:
-        batches: `TrainingBatches`, or anything else that maps the number of a part to the part.
-        first: number of the first part.
-        last: number behind that of the last part.
-        num_workers: processes that decode; 0 decodes in this one.
-        is_pinned: whether pictures go to page-locked memory.
-    """
-    return DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(first, last),
-        num_workers=num_workers,
-        pin_memory=is_pinned,
-        worker_init_fn=_start_worker,
-        prefetch_factor=_PREFETCHED_BATCHES if num_workers else None,
-        # torch's loader draws a number when it starts; from the global generator, a resumed run would then
-        # draw others than the uninterrupted one.
-        generator=torch.Generator(),
-    )
-
-
 def count_workers(config: DataConfig, *, processes_per_machine: int = 1) -> int:
     """Return how many decoding processes to start for one training process."""
     if config.num_workers >= 0:
         return config.num_workers
     return 0 if config.cache == "ram" else max(1, count_cores() // processes_per_machine)
-
-
-def _start_worker(worker: int) -> None:
-    torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):  # the training process decides when to stop
-        signal.signal(number, signal.SIG_IGN)

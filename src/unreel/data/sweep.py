@@ -9,8 +9,9 @@ from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 from unreel.data.catalog import Catalog
 from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import ClipSampling
-from unreel.data.loader import DataConfig, build_decoder, build_loader
+from unreel.data.loader import DataConfig, build_decoder
 from unreel.data.motion_table import attach_motion
+from unreel.data.prefetch import build_loader
 from unreel.errors import CatalogError
 from unreel.machine import count_cores
 

@@ -27,16 +27,29 @@ class StepOutput:
     terms: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Method(nn.Module, ABC):
-    """One way to learn from video: how to look at a batch, what to compute, what to do after a step.
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Weights that move in a way of their own.
 
-    Concrete methods are final; they share parts (heads, queue, losses), not ancestors.
+    Attributes:
+        parameters: the weights; those that require no gradient are passed over.
+        lr_factor: multiplies the learning rate of the schedule.
+        decay_factor: multiplies the weight decay.
+        fixed_lr: a rate of their own that no schedule changes; 0 follows the schedule.
     """
 
-    @property
-    @abstractmethod
-    def backbone(self) -> Backbone:
-        """The network that is exported when training ends."""
+    parameters: list[nn.Parameter]
+    lr_factor: float = 1.0
+    decay_factor: float = 1.0
+    fixed_lr: float = 0.0
+
+
+class Trainable(nn.Module, ABC):
+    """What the loop trains: how to look at a batch, what to compute, what to do after a step."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Return all weights that learn, grouped by how they move: most often one group."""
+        return [ParameterGroup(list(self.parameters()))]
 
     def load_initial_weights(self) -> dict[str, LoadReport]:
         """Load the files that training starts from; called once before the first step, never when resumed.
@@ -69,21 +82,31 @@ class Method(nn.Module, ABC):
         """
 
 
-@dataclass(frozen=True)
-class MethodConfig(ABC):
-    """Settings of a method; each method's ``Config`` extends this with its own."""
+class Method(Trainable):
+    """One way to learn from video, with a network that is worth keeping.
 
-    clips: ClipSampling
-    """Which frames of a video the method wants."""
-    augmentation: ClipAugmentation
-    """How a view is made of a clip."""
-    backbone: BackboneConfig
-    """The network that learns."""
+    Concrete methods are final; they share parts (heads, queue, losses), not ancestors.
+    """
+
+    @property
+    @abstractmethod
+    def backbone(self) -> Backbone:
+        """The network that is exported when training ends."""
+
+
+@dataclass(frozen=True)
+class TrainableConfig(ABC):
+    """Settings of what the loop trains."""
 
     @property
     def min_videos(self) -> int:
         """Fewest videos that a part of the batch, over all processes, must have."""
         return 1
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether videos without label are of no use."""
+        return False
 
     def with_absolute_paths(self) -> Self:
         """Return the settings with every path in them absolute, as a run folder keeps them."""
@@ -95,6 +118,22 @@ class MethodConfig(ABC):
         Nothing here stops a run: `pretrain` shows it before the first step, and the run folder records it.
         """
         return ()
+
+    @abstractmethod
+    def build(self) -> Trainable:
+        """Build what is trained with fresh weights from torch's global generator."""
+
+
+@dataclass(frozen=True)
+class MethodConfig(TrainableConfig):
+    """Settings of a method; each method's ``Config`` extends this with its own."""
+
+    clips: ClipSampling
+    """Which frames of a video the method wants."""
+    augmentation: ClipAugmentation
+    """How a view is made of a clip."""
+    backbone: BackboneConfig
+    """The network that learns."""
 
     @abstractmethod
     def build(self) -> Method:

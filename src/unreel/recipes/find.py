@@ -16,7 +16,7 @@ from unreel.config import config_from_dict
 from unreel.errors import TrainingError
 from unreel.methods.method import Method
 from unreel.train.checkpoint import LoadedWeights, list_checkpoints, load_method_weights
-from unreel.train.pretrain import read_run_recipe
+from unreel.train.run import read_run_recipe
 from unreel.train.recipe import Recipe
 
 

@@ -66,7 +66,7 @@ def save_checkpoint(
             torch.save(content, temporary)
     except (OSError, RuntimeError) as error:
         raise TrainingError(
-            f"{path} cannot be written ({error}); make room, then `unreel pretrain --resume {folder.parent}`"
+            f"{path} cannot be written ({error}); make room, then go on with `--resume {folder.parent}`"
         ) from error
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()

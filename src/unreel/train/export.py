@@ -6,22 +6,26 @@ from unreel import __version__
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
 from unreel.features.input_spec import InputSpec
+from unreel.methods.method import Method
 from unreel.train.recipe import Recipe
 from unreel.train.setup import Job
 
 
 def export_encoder(job: Job, step: int) -> Path:
     """Write the backbone as it is now to ``encoder/`` of the run folder, and return that folder."""
+    method, recipe = job.method, job.recipe
+    assert isinstance(method, Method)
+    assert isinstance(recipe, Recipe)
     encoder = Encoder(
-        job.method.backbone,
-        describe_encoder(job.recipe),
+        method.backbone,
+        describe_encoder(recipe),
         provenance={
-            "method": type(job.method).__name__,
+            "method": type(method).__name__,
             "recipe": job.recipe_name,
             "run": job.run.name,
             "step": step,
             "num_steps": job.num_steps,
-            "seed": job.recipe.train.seed,
+            "seed": recipe.train.seed,
             "catalog": job.catalog.hash,
             "unreel": __version__,
         },

@@ -9,15 +9,14 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unreel.data.batch import UnreadableBatch, VideoBatch
-from unreel.data.loader import build_loader
+from unreel.data.batch import VideoBatch
+from unreel.data.prefetch import build_loader
 from unreel.distributed import wait_for_all
 from unreel.errors import TrainingError
-from unreel.methods.method import Method, StepOutput
+from unreel.methods.method import StepOutput, Trainable
 from unreel.progress import Progress
 from unreel.seeding import derive_key
 from unreel.train.checkpoint import save_checkpoint
-from unreel.train.export import export_encoder
 from unreel.train.journal import Journal
 from unreel.train.optimizer import clip_gradients, set_learning_rate
 from unreel.train.schedule import learning_rate
@@ -45,7 +44,7 @@ def train(job: Job, progress: Progress) -> Outcome:
     method.train()
     step = job.first_step
     if job.first_step and job.rank.is_main:
-        export_encoder(job, job.first_step)  # the run may have died between a checkpoint and its encoder
+        job.kind.export(job, job.first_step)  # the run may have died between a checkpoint and its export
     with (
         catch_stop_signals() as stop,
         Journal(job, progress) as journal,
@@ -80,7 +79,7 @@ def train(job: Job, progress: Progress) -> Outcome:
     return Outcome(step, journal.metrics, journal.stopped_by if step < job.num_steps else "")
 
 
-def _distribute(method: Method) -> DistributedDataParallel:
+def _distribute(method: Trainable) -> DistributedDataParallel:
     """Average gradients over the processes; each keeps its own buffers, such as batch statistics."""
     flags = inspect.signature(DistributedDataParallel).parameters
     name = (
@@ -90,7 +89,7 @@ def _distribute(method: Method) -> DistributedDataParallel:
     return DistributedDataParallel(method, **options)
 
 
-def _build_loader(job: Job) -> torch.utils.data.DataLoader[VideoBatch | UnreadableBatch]:
+def _build_loader(job: Job) -> torch.utils.data.DataLoader[Any]:
     parts = job.recipe.train.accumulate
     return build_loader(
         job.batches,
@@ -146,5 +145,5 @@ def _save(job: Job, step: int) -> None:
             identity=job.identity,
             keep=job.recipe.train.keep_checkpoints,
         )
-        export_encoder(job, step)
+        job.kind.export(job, step)
     wait_for_all()

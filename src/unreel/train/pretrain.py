@@ -1,57 +1,16 @@
 """From a recipe to a trained encoder."""
 
-import json
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from unreel.distributed import read_rank, start_process_group, stop_process_group
-from unreel.errors import TrainingError
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
-from unreel.train.loop import train
+from unreel.train.export import export_encoder
 from unreel.train.recipe import Recipe
-from unreel.train.setup import RECIPE_FILE, choose_device, prepare_job
+from unreel.train.run import TrainingSummary, run_training
+from unreel.train.setup import RunKind
+from unreel.train.sources import open_videos
 
-
-@dataclass(frozen=True)
-class PretrainSummary:
-    """What a run did.
-
-    Attributes:
-        run: the run folder.
-        encoder: folder of the exported encoder.
-        num_videos: videos trained on.
-        first_step: where this part of the run began.
-        steps: optimiser steps done in all.
-        num_steps: optimiser steps of the whole run.
-        num_failed: videos that could not be read.
-        num_left_out: videos that the settings exclude.
-        initial_weights: what the method took from files before the first step, in words; empty when resumed.
-        cautions: what a person should know of the settings, a sentence each.
-        metrics: the last line of metrics.
-        seconds: wall time.
-        stopped_by: name of the signal that stopped the run early, or "".
-        is_main: whether this process speaks for all of them.
-        has_labels: whether any video trained on has a label.
-    """
-
-    run: Path
-    encoder: Path
-    num_videos: int
-    first_step: int
-    steps: int
-    num_steps: int
-    num_failed: int
-    num_left_out: int
-    initial_weights: Mapping[str, str]
-    cautions: tuple[str, ...]
-    metrics: dict[str, Any]
-    seconds: float
-    stopped_by: str
-    is_main: bool
-    has_labels: bool
+PRETRAINING = RunKind("pretrain", open_videos, export_encoder, exported="encoder")
+"""Learning a representation: reads videos, leaves an encoder."""
 
 
 def pretrain(
@@ -62,11 +21,8 @@ def pretrain(
     is_resumed: bool = False,
     progress: Progress = ignore_progress,
     warn: Warn = ignore_warning,
-) -> PretrainSummary:
-    """Train a recipe into a run folder, or go on where a run was cut off.
-
-    On the CPU a run that was killed at any moment and resumed ends with the weights of the uninterrupted run,
-    to the bit, on the same machine with the same number of threads.
+) -> TrainingSummary:
+    """Learn a representation, or go on where a run was cut off; see `unreel.train.run.run_training`.
 
     Args:
         recipe: the full configuration; of a resumed run, the one that its ``recipe.json`` holds.
@@ -81,73 +37,12 @@ def pretrain(
         CatalogError: the videos cannot be found.
         ValueError: the settings do not fit the videos or the machine.
     """
-    started = time.perf_counter()
-    recipe = replace(
+    return run_training(
         recipe,
-        method=recipe.method.with_absolute_paths(),
-        data=recipe.data.with_absolute_paths(),
+        run,
+        PRETRAINING,
+        recipe_name=recipe_name,
+        is_resumed=is_resumed,
+        progress=progress,
+        warn=warn,
     )
-    rank = read_rank()
-    if not rank.is_main:
-        progress = ignore_progress
-    device = choose_device(recipe.train.device, rank)
-    start_process_group(rank, device)
-    try:
-        job = prepare_job(
-            recipe,
-            run,
-            recipe_name=recipe_name,
-            is_resumed=is_resumed,
-            rank=rank,
-            device=device,
-            progress=progress,
-            warn=warn,
-        )
-        outcome = train(job, progress)
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise TrainingError(
-            f"a decoding process died ({error}); the machine may be out of memory: lower data.num_workers or "
-            f"train.batch_size, then `unreel pretrain --resume {run}`"
-        ) from error
-    finally:
-        stop_process_group()
-    return PretrainSummary(
-        run=run,
-        encoder=run / "encoder",
-        num_videos=len(job.catalog),
-        first_step=job.first_step,
-        steps=outcome.steps,
-        num_steps=job.num_steps,
-        num_failed=job.rejected.num_failed,
-        num_left_out=job.rejected.num_left_out,
-        initial_weights={
-            name: f"{report.file}: {report.describe().splitlines()[0]}"
-            for name, report in job.initial_weights.items()
-        },
-        cautions=job.cautions,
-        metrics=outcome.metrics,
-        seconds=time.perf_counter() - started,
-        stopped_by=outcome.stopped_by,
-        is_main=rank.is_main,
-        has_labels=bool(job.catalog.label_names),
-    )
-
-
-def read_run_recipe(run: Path) -> tuple[str, Mapping[str, Any]]:
-    """Return the recipe's name and its settings as the run folder records them.
-
-    Raises:
-        TrainingError: the folder holds no run.
-    """
-    path = run / RECIPE_FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return str(content["recipe"]), content["settings"]
-    except FileNotFoundError:
-        raise TrainingError(
-            f"{run} holds no run: there is no {path.name}; give the folder of `--run`"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from error

@@ -1,11 +1,11 @@
 """A full configuration: everything that a run depends on, and nothing else."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol, Self
 
 from unreel.data.loader import DataConfig
-from unreel.methods.method import MethodConfig
+from unreel.methods.method import MethodConfig, TrainableConfig
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,22 @@ class TrainConfig:
         return lr * self.batch_size / videos if videos else lr
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One experiment: method, data and training."""
+class ReadSettings(Protocol):
+    """Settings of what is read."""
 
-    method: MethodConfig
-    """What is learned, and from which views."""
-    data: DataConfig = field(default_factory=DataConfig)
-    """Which videos are read, and how."""
-    train: TrainConfig = field(default_factory=TrainConfig)
+    def with_absolute_paths(self) -> Self:
+        """Return the settings with the paths in them absolute, as a run folder keeps them."""
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """One experiment, whatever it learns from."""
+
+    method: TrainableConfig
+    """What is learned."""
+    data: ReadSettings
+    """What is read, and how."""
+    train: TrainConfig
     """How long, how fast, where."""
 
     def __post_init__(self) -> None:
@@ -156,3 +163,19 @@ class Recipe:
             )
         if train.optimizer.lr <= 0:
             raise ValueError(f"train.optimizer.lr must be positive, got {train.optimizer.lr}")
+
+    def with_absolute_paths(self) -> Self:
+        """Return the recipe with every path in it absolute, as a run folder keeps it."""
+        return replace(self, method=self.method.with_absolute_paths(), data=self.data.with_absolute_paths())
+
+
+@dataclass(frozen=True)
+class Recipe(TrainingRecipe):
+    """One experiment on videos: method, data and training."""
+
+    method: MethodConfig
+    """What is learned, and from which views."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which videos are read, and how."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How long, how fast, where."""

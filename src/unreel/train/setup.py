@@ -1,22 +1,18 @@
 """Put together what a training run works on."""
 
-import dataclasses
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unreel.config import config_to_dict, hash_config
+from unreel.config import config_to_dict
 from unreel.data.catalog import Catalog
-from unreel.data.loader import TrainingBatches, build_cache, count_workers, select_videos
-from unreel.data.motion_table import attach_motion, describe_unmeasured
 from unreel.distributed import Rank, gather_objects, wait_for_all
 from unreel.errors import TrainingError
-from unreel.methods.method import Method
+from unreel.methods.method import Trainable
 from unreel.models.batch_norm import synchronize_batch_norm
 from unreel.models.memory_format import to_channels_last
 from unreel.models.weight_matching import LoadReport
@@ -25,21 +21,44 @@ from unreel.runs import collect_provenance, write_json
 from unreel.seeding import derive_key
 from unreel.train.checkpoint import list_checkpoints, load_checkpoint
 from unreel.train.optimizer import build_optimizer
-from unreel.train.recipe import Recipe, TrainConfig
+from unreel.train.recipe import TrainConfig, TrainingRecipe
 from unreel.train.rejected import RejectedVideos
+from unreel.train.sources import Batches, Source
 
 RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True)
+class RunKind:
+    """How one kind of training differs from another: what it reads and what it leaves behind.
+
+    Attributes:
+        command: words behind ``unreel`` that start and resume it, such as ``"pretrain"``.
+        open_source: finds what a recipe reads; given the recipe and the place of this process.
+        export: writes what others use, after some number of steps.
+        exported: folder of the run that ``export`` writes.
+    """
+
+    command: str
+    open_source: Callable[[Any, Rank], Source]
+    export: Callable[["Job", int], object]
+    exported: str
+
+    def resume_command(self, run: Path) -> str:
+        """Return the command line that goes on with a run."""
+        return f"unreel {self.command} --resume {run}"
+
+
+@dataclass(frozen=True)
 class Job:
-    """Everything that the loop needs; `unreel.train.pretrain` puts it together.
+    """Everything that the loop needs; `unreel.train.run` puts it together.
 
     Attributes:
         run: the run folder.
+        kind: what is read and exported.
         recipe_name: by which the recipe is found again, such as ``"ccl.small"``.
-        identity: changes with any setting that matters, with the videos, and with their motion where clips
-            are chosen by it.
+        catalog: the videos trained on.
+        identity: changes with any setting that matters, with the videos, and with what else is read.
         first_step: optimiser steps done before.
         num_steps: optimiser steps at the end.
         initial_weights: what the method took from files before the first step; empty when resumed.
@@ -47,12 +66,13 @@ class Job:
     """
 
     run: Path
-    recipe: Recipe
+    kind: RunKind
+    recipe: TrainingRecipe
     recipe_name: str
     catalog: Catalog
-    method: Method
+    method: Trainable
     optimizer: torch.optim.Optimizer
-    batches: TrainingBatches
+    batches: Batches
     rejected: RejectedVideos
     rank: Rank
     device: torch.device
@@ -90,8 +110,9 @@ def choose_device(name: str, rank: Rank) -> torch.device:
 
 
 def prepare_job(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     run: Path,
+    kind: RunKind,
     *,
     recipe_name: str,
     is_resumed: bool,
@@ -111,11 +132,9 @@ def prepare_job(
         ValueError: the settings do not fit the videos or the machine.
     """
     config = recipe.train
-    catalog, too_short = select_videos(recipe.data)
-    catalog = attach_motion(catalog, recipe.method.clips, recipe.data.motion)
-    identity = _identity(recipe, catalog)
+    source = kind.open_source(recipe, rank)
     if not is_resumed:
-        _check_is_new(run, rank)
+        _check_is_new(run, kind, rank)
     is_bfloat16 = _uses_bfloat16(config, device)
     # Before the videos are decoded into memory, which takes longer than saying that a file is missing.
     method = _build_method(recipe, device)
@@ -123,44 +142,35 @@ def prepare_job(
     initial_weights = {} if checkpoints else method.load_initial_weights()
     cautions = (
         *recipe.method.cautions(),
-        *filter(None, [describe_unmeasured(catalog)]),
+        *source.cautions,
         *(_describe_gap(name, report) for name, report in initial_weights.items() if report.share_loaded < 1),
     )
     for caution in cautions if rank.is_main and not is_resumed else ():
         warn(caution)
-    batches = TrainingBatches(
-        catalog,
-        recipe.method.clips,
-        recipe.data,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        num_parts=config.accumulate,
-        rank=rank.rank,
-        world_size=rank.world_size,
-        cache=build_cache(catalog, recipe.data, progress),
-    )
-    optimizer = build_optimizer(config.optimizer, method)
+    batches = source.open(progress)
+    optimizer = build_optimizer(config.optimizer, method.parameter_groups())
     if rank.is_main and not is_resumed:
         write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
     wait_for_all()
     rejected = RejectedVideos(
         run / "rejected.csv",
-        num_videos=len(catalog),
-        max_fraction=recipe.data.max_rejected_fraction,
+        num_videos=len(source.catalog),
+        max_fraction=source.max_rejected_fraction,
         is_writer=rank.is_main,
     )
-    rejected.leave_out(too_short)
+    rejected.leave_out(source.left_out)
     first_step = 0
     if checkpoints:
         first_step = load_checkpoint(
-            checkpoints[-1], method=method, optimizer=optimizer, identity=identity, device=device
+            checkpoints[-1], method=method, optimizer=optimizer, identity=source.identity, device=device
         )
-    _check_agreement(first_step, identity, run)
+    _check_agreement(first_step, source.identity, run)
     job = Job(
         run=run,
+        kind=kind,
         recipe=recipe,
         recipe_name=recipe_name,
-        catalog=catalog,
+        catalog=source.catalog,
         method=method,
         optimizer=optimizer,
         batches=batches,
@@ -168,8 +178,8 @@ def prepare_job(
         rank=rank,
         device=device,
         is_bfloat16=is_bfloat16,
-        num_workers=count_workers(recipe.data, processes_per_machine=_processes_here(rank)),
-        identity=identity,
+        num_workers=source.num_workers,
+        identity=source.identity,
         first_step=first_step,
         num_steps=config.steps or config.epochs * batches.batches_per_epoch,
         initial_weights=initial_weights,
@@ -190,7 +200,7 @@ def _describe_gap(name: str, report: LoadReport) -> str:
     )
 
 
-def _build_method(recipe: Recipe, device: torch.device) -> Method:
+def _build_method(recipe: TrainingRecipe, device: torch.device) -> Trainable:
     torch.manual_seed(derive_key(recipe.train.seed, "weights"))
     method = recipe.method.build()
     if recipe.train.batch_norm == "synchronized":
@@ -210,31 +220,11 @@ def _uses_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     return config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
 
 
-def _processes_here(rank: Rank) -> int:
-    return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", rank.world_size)))
-
-
-def _identity(recipe: Recipe, catalog: Catalog) -> str:
-    """Hash what the weights depend on, not where files lie, how they are read or how often one reports."""
-    data = dataclasses.replace(
-        recipe.data,
-        num_workers=0,
-        cache="none",
-        cache_limit_mb=0,
-        max_rejected_fraction=0.0,
-    )
-    train_config = dataclasses.replace(
-        recipe.train, device="", log_every_steps=1, checkpoint_every_steps=1, keep_checkpoints=1
-    )
-    settings = hash_config(dataclasses.replace(recipe, data=data, train=train_config), with_paths=False)
-    return f"{settings}-{catalog.hash}" + (f"-{catalog.motion.hash}" if catalog.motion else "")
-
-
-def _check_is_new(run: Path, rank: Rank) -> None:
+def _check_is_new(run: Path, kind: RunKind, rank: Rank) -> None:
     is_taken = rank.is_main and run.exists() and (not run.is_dir() or any(run.iterdir()))
     if any(gather_objects(is_taken)):
         raise TrainingError(
-            f"{run} is not empty; give a new folder with --run, or `unreel pretrain --resume {run}`"
+            f"{run} is not empty; give a new folder with --run, or `{kind.resume_command(run)}`"
         )
 
 
