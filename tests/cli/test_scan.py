@@ -7,7 +7,7 @@ from tests.data.scan_samples import run_jobs_here, write_clip
 from unreel.cli.main import run
 from unreel.cli.scan import describe_summary
 from unreel.data import scan
-from unreel.data.catalog import Catalog
+from unreel.data.catalog import Catalog, Segment
 from unreel.data.scan_summary import ScanSummary
 
 
@@ -92,6 +92,15 @@ def test_warnings_go_to_the_error_stream(folder: Path, capsys: pytest.CaptureFix
         ("scan videos --num-workers -3", 2, "num_workers must be at least 1"),
         ("scan bad.csv", 2, "bad.csv, line 1: the header has no column `path`"),
         ("scan videos --check glance", 2, "invalid choice 'glance'"),
+        ("scan videos --layout imagenet", 2, "invalid choice 'imagenet'"),
+        ("scan videos --layout ucf101", 1, "classInd.txt: there is no such annotation file in"),
+        (
+            "scan videos --layout ucf101 --layout-split 4",
+            2,
+            "layout ucf101 has no split '4' (--layout-split)",
+        ),
+        ("scan videos --layout-split 1", 2, "are those of a data set; name it with --layout"),
+        ("scan videos --layout ucf101 --labels from-folders", 2, "leave out --labels, --splits"),
     ],
 )
 def test_what_goes_wrong_is_said_and_sets_the_exit_code(
@@ -131,6 +140,8 @@ def test_the_summary_shows_the_five_most_frequent_reasons() -> None:
         seconds_of_video=7200.0,
         labels=3,
         splits={"": 2, "train": 10},
+        segments=21,
+        segment_labels=4,
         notes=("first", "second"),
         warnings=(),
         seconds=61.0,
@@ -149,8 +160,39 @@ def test_the_summary_shows_the_five_most_frequent_reasons() -> None:
         "dropped": "3 of the earlier catalog are gone",
         "video": "2 h 0 min, 300 frames",
         "labels": "3 classes",
+        "segments": "21 in 4 classes",
         "splits": "none 2, train 10",
         "note 1": "first",
         "note 2": "second",
         "time": "1 min 1 s",
     }
+
+
+def test_a_data_set_is_scanned_by_its_layout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "lists").mkdir()
+    for number, (first, second) in {1: (1, 2), 2: (2, 1)}.items():
+        (folder / "lists" / f"jump_test_split{number}.txt").write_text(f"a.avi {first}\ngone.avi {second}\n")
+        (folder / "lists" / f"run_test_split{number}.txt").write_text(f"b.avi {second}\n")
+    command = "scan videos --layout hmdb51 --annotations lists"
+    assert run(command.split()) == 0
+    printed = capsys.readouterr()
+    assert "3 = 2 accepted + 1 rejected" in printed.out
+    assert "1 x missing: the annotations name it for test, no file has this name" in printed.out
+    warnings = " ".join(printed.err.split())
+    assert "warning: videos that the annotations name are not on the disk (test: 1 of 2 missing" in warnings
+    assert Catalog.load(folder / "catalog.parquet").splits == ["train", "test"]
+    assert run([*command.split(), "--layout-split", "2"]) == 0
+    assert Catalog.load(folder / "catalog.parquet").splits == ["test", "train"]
+
+
+def test_columns_of_stretches_are_named_by_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "v.csv").write_text("path,label,from,to\nvideos/jump/a.mp4,up,0,0.1\n")
+    assert run(["scan", "v.csv", "--start-column", "from", "--end-column", "to"]) == 0
+    assert "1 in 1 classes" in capsys.readouterr().out
+    assert Catalog.load(folder / "catalog.parquet").video(0).segments == (Segment(0.0, 0.1, "up"),)
+
+
+def test_help_names_every_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["scan", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("ucf101", "hmdb51", "kinetics400", "something-v2", "mmact"))

@@ -55,6 +55,14 @@ def test_no_rows_make_an_empty_table() -> None:
     assert join_columns(empty, MediaRows().build()).num_rows == 0
 
 
+def test_segments_follow_their_videos_when_rows_are_sorted(tmp_path: Path) -> None:
+    segment = {"start_sec": 0.0, "end_sec": 0.1, "label": "x"}
+    table = make_catalog(["b.mp4", "a.mp4"], tmp_path, segments=[[segment], []]).table
+    assert table["path"].to_pylist() == ["a.mp4", "b.mp4"]
+    assert table["segments"].to_pylist() == [[], [segment]]
+    assert hash_table(table) != hash_table(make_catalog(["b.mp4", "a.mp4"], tmp_path).table)
+
+
 def test_a_written_table_comes_back_with_its_root(tmp_path: Path) -> None:
     table = table_of(tmp_path)
     write_table(tmp_path / "c.parquet", table, Path("/videos/\udce9"))  # a root may have any name

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unreel.data.catalog import Segment
+from unreel.data.layouts.names import DataSet
 from unreel.data.listing import Candidate, Listing, list_files, store_path
 from unreel.data.video_lists import ListColumns
 from unreel.errors import CatalogError
@@ -180,7 +182,7 @@ def test_contradicting_lists_are_reported_and_the_first_is_kept(tmp_path: Path) 
     assert {file.label for file in listing.candidates} == {"a"}
     (warning,) = listing.warnings
     assert warning.startswith(
-        "files listed again with another label, split or group, of which the first was kept: 5"
+        "files listed again with another label, split, group or segments, of which the first was kept: 5"
     )
     assert f"{tmp_path / '0.mp4'} ('a', then 'b')" in warning
     assert warning.endswith("2.mp4 ('a', then 'b'), ...)")
@@ -265,3 +267,69 @@ def test_paths_below_the_root_are_stored_relative_and_others_absolute(tmp_path: 
     assert store_path(f"{tmp_path}/a/b.mp4", tmp_path) == "a/b.mp4"
     assert store_path(f"{tmp_path}2/b.mp4", tmp_path) == f"{tmp_path}2/b.mp4"
     assert store_path("/b.mp4", Path("/")) == "b.mp4"
+
+
+def test_segments_of_a_list_reach_the_candidates(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    path = tmp_path / "v.csv"
+    path.write_text("path,start_sec,end_sec,label\na.mp4,0,1,x\na.mp4,2,3,y\n")
+    (file,) = list_files([tmp_path, path]).candidates
+    assert (file.label, file.segments) == ("", (Segment(0.0, 1.0, "x"), Segment(2.0, 3.0, "y")))
+
+
+def test_lists_with_other_segments_contradict_each_other(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    for name, start in (("one.csv", 0), ("two.csv", 1)):
+        (tmp_path / name).write_text(f"path,start_sec,end_sec,label\na.mp4,{start},2,x\n")
+    listing = list_files([tmp_path / "one.csv", tmp_path / "two.csv"])
+    assert listing.candidates[0].segments == (Segment(0.0, 2.0, "x"),)
+    assert listing.warnings[0].endswith("a.mp4 (other segments))")
+
+
+def write_data_set(folder: Path) -> Path:
+    """HMDB51 with two classes, one video that is missing and one that no list names."""
+    for name in ("clap/a.avi", "run/b.avi", "run/other.avi"):
+        touch(folder / "videos" / name)
+    (folder / "lists").mkdir()
+    (folder / "lists" / "clap_test_split1.txt").write_text("a.avi 1\ngone.avi 2\n")
+    (folder / "lists" / "run_test_split1.txt").write_text("b.avi 2\n")
+    return folder
+
+
+def test_a_data_set_is_listed_by_its_annotations(tmp_path: Path) -> None:
+    listing = list_files([write_data_set(tmp_path)], data_set=DataSet("hmdb51"))
+    assert [(store_path(file.path, tmp_path), file.label, file.split) for file in listing.candidates] == [
+        ("videos/clap/a.avi", "clap", "train"),
+        ("videos/run/b.avi", "run", "test"),
+    ]
+    assert listing.refused == {
+        "clap/gone.avi": "missing: the annotations name it for test, no file has this name"
+    }
+    assert listing.other_files == {".txt": 2}
+    assert listing.notes == [
+        "videos on the disk that no annotation names, and which are left out: 1 (other.avi)"
+    ]
+    assert listing.warnings[-1] == (
+        "videos that the annotations name are not on the disk (test: 1 of 2 missing, train: 0 of 1 missing; "
+        "by class: clap 1)"
+    )
+
+
+def test_videos_of_a_data_set_that_cannot_be_read_keep_their_reason(tmp_path: Path) -> None:
+    (write_data_set(tmp_path) / "videos" / "run" / "b.avi").write_bytes(b"")
+    listing = list_files([tmp_path], data_set=DataSet("hmdb51"))
+    assert listing.refused["videos/run/b.avi"] == "the file is empty (0 bytes)"
+    assert len(listing.refused) == 2
+
+
+def test_a_data_set_says_itself_what_its_labels_are(tmp_path: Path) -> None:
+    data_set = DataSet("hmdb51")
+    for options in (
+        {"labels": "from-folders"},
+        {"splits": "from-lists"},
+        {"columns": ListColumns(label="x")},
+    ):
+        with pytest.raises(
+            ValueError, match="layout hmdb51 takes labels and splits from its annotation files"
+        ):
+            list_files([tmp_path], data_set=data_set, **options)  # type: ignore[arg-type]

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from tests.data.scan_samples import run_jobs_here, write_clip
 from tests.data.worker_jobs import THIS
 from unreel.data import scan
-from unreel.data.catalog import Catalog
+from unreel.data.catalog import Catalog, Segment
+from unreel.data.layouts.names import DataSet
 from unreel.data.scan import scan_videos
 from unreel.data.scan_summary import ScanSummary
 from unreel.data.video_lists import ListColumns
@@ -456,3 +457,44 @@ def test_numbers_out_of_range_are_refused(options: dict[str, Any], videos: Path,
         match="num_workers must be at least 1, or -1 for one per core, and time_limit_sec positive, got",
     ):
         scan_videos([videos], out, **options)
+
+
+def test_segments_are_cut_to_their_videos_and_change_without_reading_again(
+    videos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``a.mp4`` lasts 0.12 s, ``b.mp4`` 0.16 s."""
+    path = videos / "v.csv"
+    header = "path,start_sec,end_sec,label,split\n"
+    path.write_text(header + "jump/a.mp4,0,0.05,up,train\njump/a.mp4,0.04,9,down,\njump/b.mp4,5,6,up,test\n")
+    summary = scan_videos([path], out)
+    catalog = Catalog.load(out)
+    assert catalog.video(0).segments == (Segment(0.0, 0.05, "up"), Segment(0.04, 0.12, "down"))
+    assert catalog.video(1).segments == ()
+    assert summary.segment_labels == 2
+    assert (catalog.labels, catalog.splits, summary.segments) == (["", "up"], ["train", "test"], 2)
+    assert (
+        "segments that end behind the end of their video, and were cut to it: 1 (jump/a.mp4)" in summary.notes
+    )
+    assert summary.warnings == (
+        "segments left out, because they begin behind the end of their video: 1 (jump/b.mp4)",
+    )
+    forbid_reading(monkeypatch)
+    path.write_text(header + "jump/a.mp4,0,0.1,left,test\njump/b.mp4,,,stand,test\n")
+    summary = scan_videos([path], out)
+    again = Catalog.load(out)
+    assert (summary.reused, summary.segments, summary.warnings) == (2, 1, ())
+    assert again.video(0).segments == (Segment(0.0, 0.1, "left"),)
+    assert (again.labels, again.splits) == (["left", "stand"], ["test", "test"])
+    assert again.hash != catalog.hash
+    assert not any("header" in note or "segments" in note for note in summary.notes)
+
+
+def test_a_data_set_is_scanned_and_what_is_missing_may_come_later(videos: Path, out: Path) -> None:
+    (videos / "jump_test_split1.txt").write_text("a.mp4 1\nb.mp4 2\nlate.mp4 1\n")
+    summary = scan_videos([videos], out, data_set=DataSet("hmdb51"))
+    assert (summary.accepted, summary.rejected, summary.splits) == (2, 1, {"test": 1, "train": 1})
+    assert list(read_rejected(out)) == ["jump/late.mp4"]
+    assert add_up(summary)
+    write_clip(videos / "jump" / "late.mp4")
+    summary = scan_videos([videos], out, data_set=DataSet("hmdb51"))
+    assert (summary.accepted, summary.rejected, summary.reused) == (3, 0, 2)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unreel.data.catalog import Segment
 from unreel.data.video_lists import DEFAULT_COLUMNS, ListColumns, ListedVideo, read_list
 from unreel.errors import CatalogError
 
@@ -151,3 +152,55 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
 def test_a_list_that_cannot_be_opened_is_an_error_of_the_catalog(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"gone\.txt: cannot be read \(No such file or directory\)"):
         read_list(tmp_path / "gone.txt", ListColumns())
+
+
+def test_rows_with_times_are_stretches_of_their_videos(tmp_path: Path) -> None:
+    text = (
+        "path,start_sec,end_sec,label,split\n"
+        "a.mp4,1.5,4,pour,train\r\n"
+        "b.mp4,0,2,stir,test\n"
+        "a.mp4,0.5,2,cut bread,\n"
+        "c.mp4,,,,train\n"
+    )
+    assert read(tmp_path, "v.csv", text) == [
+        ListedVideo("a.mp4", "", "train", "", (Segment(0.5, 2.0, "cut bread"), Segment(1.5, 4.0, "pour"))),
+        ListedVideo("b.mp4", "stir", "test", "", (Segment(0.0, 2.0, "stir"),)),
+        ListedVideo("c.mp4", "", "train"),
+    ]
+
+
+def test_columns_of_times_may_be_named_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "v.csv"
+    path.write_text("path,from,to,label\na.mp4,1,2,x\n", encoding="utf-8")
+    videos, notes = read_list(path, ListColumns(start="from", end="to"))
+    assert videos == [ListedVideo("a.mp4", "x", segments=(Segment(1.0, 2.0, "x"),))]
+    assert notes == []
+
+
+def test_without_times_a_video_may_be_listed_twice(tmp_path: Path) -> None:
+    """Whoever adds the files to a catalog warns of what contradicts."""
+    assert len(read(tmp_path, "v.csv", "path,label\na.mp4,x\na.mp4,y\n")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "path,start_sec,label\na.mp4,1,x\n",
+            r"v\.csv, line 1: labelled stretches need both columns, 'start_sec' and 'end_sec'; columns",
+        ),
+        (
+            "path,start_sec,end_sec,label\n\na.mp4,2,1,x\n",
+            r"v\.csv, line 3: a stretch from 2 to 1 s must start",
+        ),
+        ("path,start_sec,end_sec\na.mp4,1,2\n", r"v\.csv, line 2: the stretch has no label"),
+    ],
+)
+def test_stretches_that_make_no_sense_are_refused_by_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, "v.csv", text)
+
+
+def test_a_column_of_times_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no column 'from' to take the start from; columns are path, label"):
+        read(tmp_path, "v.csv", "path,label\na.mp4,1\n", ListColumns(start="from"))

@@ -2,6 +2,10 @@
 
 Every file is decoded once, in processes that are killed when a file hangs or crashes them. A second scan
 reads only what has changed, and an interrupted scan goes on from where it stopped.
+
+A CSV list with the columns `start_sec` and `end_sec` labels stretches of videos, one per row. With --layout
+the sources are the folders of a standard data set, and its official annotation files say what its videos
+show; what they name and the disk lacks is listed with the rejected files.
 """
 
 import dataclasses
@@ -16,6 +20,7 @@ import tyro
 
 from unreel.cli.output_files import check_outputs
 from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary, print_warning
+from unreel.data.layouts.names import DataSet, LayoutName
 from unreel.data.listing import FolderLabels, ListSplits
 from unreel.data.scan import scan_videos
 from unreel.data.scan_summary import ScanSummary, describe_extensions
@@ -46,6 +51,17 @@ class Arguments:
     """Column of a CSV list that holds the split."""
     group_column: str = "group"
     """Column of a CSV list that holds what a split must not tear apart, such as the film."""
+    start_column: str = "start_sec"
+    """Column of a CSV list that holds when a labelled stretch begins, in seconds."""
+    end_column: str = "end_sec"
+    """Column of a CSV list that holds when it ends."""
+    layout: LayoutName = "none"
+    """Standard data set that the sources are; labels, splits and segments come from its annotation files."""
+    layout_split: str = ""
+    """Which of its splits: 1, 2 or 3 of ucf101, hmdb51 and jhmdb (1 if not given); cross-subject (if not
+    given) or cross-session of mmact."""
+    annotations: Path | None = None
+    """Folder of its annotation files; by default they are looked for in the sources, two folders deep."""
     check: Literal["decode", "packets"] = "decode"
     """`decode` reads every frame; `packets` is faster, trusts the packets and finds less damage."""
     num_workers: int = -1
@@ -78,7 +94,14 @@ def main(argv: list[str]) -> None:
                 root=arguments.root,
                 labels=arguments.labels,
                 splits=arguments.splits,
-                columns=ListColumns(arguments.label_column, arguments.split_column, arguments.group_column),
+                columns=ListColumns(
+                    arguments.label_column,
+                    arguments.split_column,
+                    arguments.group_column,
+                    arguments.start_column,
+                    arguments.end_column,
+                ),
+                data_set=DataSet(arguments.layout, arguments.layout_split, arguments.annotations),
                 check=arguments.check,
                 num_workers=arguments.num_workers,
                 time_limit_sec=arguments.time_limit_sec,
@@ -122,6 +145,7 @@ def describe_summary(summary: ScanSummary) -> Mapping[str, str]:
         "dropped": f"{summary.dropped} of the earlier catalog are gone" if summary.dropped else "",
         "video": f"{format_duration(summary.seconds_of_video)}, {summary.frames} frames",
         "labels": f"{summary.labels} classes" if summary.labels else "none",
+        "segments": f"{summary.segments} in {summary.segment_labels} classes" if summary.segments else "",
         "splits": splits if set(summary.splits) - {""} else "none",
         **{f"note {place}": note for place, note in enumerate(summary.notes, start=1)},
         "time": format_duration(summary.seconds),

@@ -176,14 +176,15 @@ def join_columns(listing: Mapping[str, Sequence[Any]], media: pa.Table) -> pa.Ta
     """Put what the folder says beside what the files say, sorted by path.
 
     Args:
-        listing: the columns of `LISTING_SCHEMA` except ``id`` and ``segments``, which follow from them.
+        listing: the columns of `LISTING_SCHEMA` except ``id``, which follows from them; without ``segments``
+            no video has any.
         media: one row per file, in the same order.
     """
     paths = listing["path"]
     columns = {
+        "segments": [[]] * len(paths),
         **listing,
         "id": [identify_video(path) for path in paths],
-        "segments": pa.nulls(len(paths), SEGMENTS_TYPE).fill_null([]),
     }
     arrays = [pa.array(columns[field.name], field.type) for field in LISTING_SCHEMA]
     table = pa.Table.from_arrays([*arrays, *media.columns], schema=CATALOG_SCHEMA)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from unreel.data.folder_walk import FoundFile, examine, printable, walk_folder
+from unreel.data.catalog import Segment
+from unreel.data.folder_walk import FolderContents, FoundFile, examine, printable, walk_folder
+from unreel.data.layouts.names import NO_DATA_SET, DataSet, read_data_set
 from unreel.data.video_lists import DEFAULT_COLUMNS, LIST_EXTENSIONS, ListColumns, ListedVideo, read_list
 from unreel.errors import CatalogError
 from unreel.progress import Progress, ignore_progress
@@ -36,6 +38,7 @@ class Candidate:
         label: class, "" when unknown.
         split: "" when unknown.
         group: "" when unknown.
+        segments: labelled stretches, if any.
     """
 
     path: str
@@ -45,6 +48,7 @@ class Candidate:
     label: str = ""
     split: str = ""
     group: str = ""
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ def list_files(
     labels: FolderLabels = "none",
     splits: ListSplits = "none",
     columns: ListColumns = DEFAULT_COLUMNS,
+    data_set: DataSet = NO_DATA_SET,
     progress: Progress = ignore_progress,
 ) -> Listing:
     """Find the files that folders, lists and paths name.
@@ -91,12 +96,19 @@ def list_files(
         labels: whether a file's folder is its label where no list says otherwise.
         splits: whether the name of a list is the split of its videos where it does not say otherwise.
         columns: names of the columns in CSV lists.
+        data_set: a standard data set that the sources, folders all of them, hold; its annotation files say
+            what ``labels``, ``splits`` and ``columns`` say otherwise.
         progress: told how many files were found.
 
     Raises:
-        CatalogError: a source does not exist or cannot be read.
-        ValueError: there is no source, or a list makes no sense.
+        CatalogError: a source does not exist or cannot be read, or an annotation file is missing.
+        ValueError: there is no source, or a list or an annotation file makes no sense.
     """
+    if data_set.layout != "none" and (labels, splits, columns) != ("none", "none", DEFAULT_COLUMNS):
+        raise ValueError(
+            f"layout {data_set.layout} takes labels and splits from its annotation files; leave out "
+            "--labels, --splits and the names of columns"
+        )
     if not sources:
         raise ValueError("no sources: name a folder, a list or a video")
     absolute_root = None if root is None else Path(os.path.abspath(root))
@@ -105,6 +117,9 @@ def list_files(
     paths = [Path(os.path.abspath(source)) for source in sources]
     folders = [_source_folder(path, absolute_root) for path in paths]
     gatherer = _Gatherer(absolute_root or _shared_folder(folders), labels, splits, progress)
+    if data_set.layout != "none":
+        gatherer.add_data_set(data_set, paths)
+        return gatherer.finish()
     for path, folder in zip(paths, folders, strict=True):
         if path.is_dir():
             gatherer.add_folder(path)
@@ -159,6 +174,18 @@ class _Gatherer:
             self._add(found, ListedVideo(found.path), folder)
         for path, reason in contents.refused.items():
             self._refuse(path, reason)
+        self._report_contents(contents)
+
+    def add_data_set(self, data_set: DataSet, sources: Sequence[Path]) -> None:
+        laid_out = read_data_set(data_set, sources, self._report)
+        self.add_files(self._root, laid_out.videos)
+        for path, reason in laid_out.missing.items():
+            self._refuse(path, reason)
+        self._report_contents(laid_out.contents)
+        self._notes += laid_out.notes
+        self._warnings += laid_out.warnings
+
+    def _report_contents(self, contents: FolderContents) -> None:
         for path, reason in contents.unreadable.items():
             self._refuse(path, f"the folder cannot be read: {reason}")
             self._warnings.append(f"the folder {printable(path)} cannot be read: {reason}")
@@ -185,8 +212,8 @@ class _Gatherer:
     def finish(self) -> Listing:
         if self._contradictions:
             self._warnings.append(
-                "files listed again with another label, split or group, of which the first was kept: "
-                f"{len(self._contradictions)} ({_name_some(self._contradictions)})"
+                "files listed again with another label, split, group or segments, of which the first was "
+                f"kept: {len(self._contradictions)} ({_name_some(self._contradictions)})"
             )
         if self._num_duplicates:
             self._notes.append(
@@ -232,6 +259,7 @@ class _Gatherer:
             label=video.label or self._folder_label(found.path, folder),
             split=video.split,
             group=video.group,
+            segments=video.segments,
         )
         known = self._candidates.setdefault(found.real_path, candidate)
         if known is not candidate:
@@ -246,12 +274,13 @@ class _Gatherer:
     def _merge(self, known: Candidate, again: Candidate) -> Candidate:
         """Fill what the first listing of a file left open from another one."""
         changes = {}
-        for name in ("label", "split", "group"):
+        for name in ("label", "split", "group", "segments"):
             old, new = getattr(known, name), getattr(again, name)
             if new and not old:
                 changes[name] = new
             elif new and old != new:
-                self._contradictions.append(f"{known.path} ({old!r}, then {new!r})")
+                shown = f"{old!r}, then {new!r}" if name != "segments" else "other segments"
+                self._contradictions.append(f"{known.path} ({shown})")
         return dataclasses.replace(known, **changes)
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from unreel.data.catalog_table import MediaRows, join_columns, write_table
 from unreel.data.folder_walk import printable
+from unreel.data.layouts.names import NO_DATA_SET, DataSet
 from unreel.data.listing import Candidate, FolderLabels, Listing, ListSplits, list_files, store_path
 from unreel.data.scan_memory import (
     PartialScan,
@@ -19,6 +20,7 @@ from unreel.data.scan_memory import (
     check_outputs,
     write_rejected,
 )
+from unreel.data.scan_segments import FittedSegments
 from unreel.data.scan_summary import ScanSummary, count_reasons, describe_extensions, note_oddities
 from unreel.data.scan_workers import Reply, run_jobs
 from unreel.data.video_lists import DEFAULT_COLUMNS, ListColumns
@@ -40,6 +42,7 @@ def scan_videos(
     labels: FolderLabels = "none",
     splits: ListSplits = "none",
     columns: ListColumns = DEFAULT_COLUMNS,
+    data_set: DataSet = NO_DATA_SET,
     check: Literal["decode", "packets"] = "decode",
     num_workers: int = -1,
     time_limit_sec: float = 60.0,
@@ -49,9 +52,9 @@ def scan_videos(
     """Read every video that the sources name and write a catalog of those that can be used.
 
     Everything that was looked at is in the catalog or in the table of rejected files. A file whose path, size
-    and time of writing are those of an earlier scan is not read again; its label, split and group are. A scan
-    that is interrupted leaves the old catalog as it was and goes on from where it stopped when it is started
-    again.
+    and time of writing are those of an earlier scan is not read again; its label, split, group and segments
+    are. A scan that is interrupted leaves the old catalog as it was and goes on from where it stopped when it
+    is started again.
 
     Args:
         sources: folders, lists of videos and video files.
@@ -61,6 +64,8 @@ def scan_videos(
         labels: whether a video's folder is its label where no list says otherwise.
         splits: whether the name of a list, such as ``train.txt``, is the split of its videos.
         columns: names of the columns of CSV lists.
+        data_set: a standard data set that the sources hold; what its annotations name and the disk lacks goes
+            to ``rejected``.
         check: ``"decode"`` decodes every frame; ``"packets"`` is faster and finds less; see `probe_video`.
         num_workers: processes that read files, at least 1; -1 is one per core.
         time_limit_sec: a file that takes longer is rejected.
@@ -82,7 +87,15 @@ def scan_videos(
     rejected = out.with_name("rejected.csv") if rejected is None else Path(rejected)
     partial = out.with_name(f"{out.name}.partial")
     check_outputs(out, rejected)
-    listing = list_files(sources, root=root, labels=labels, splits=splits, columns=columns, progress=progress)
+    listing = list_files(
+        sources,
+        root=root,
+        labels=labels,
+        splits=splits,
+        columns=columns,
+        data_set=data_set,
+        progress=progress,
+    )
     if not listing.candidates and not listing.refused:
         raise CatalogError(_explain_nothing(sources, listing))
     if is_fresh:
@@ -111,6 +124,7 @@ class _Scan:
         self.listing = listing
         self.memory = memory
         self.num_reused = 0
+        self.segments = FittedSegments()
         self._check = check
         self._accepted: list[tuple[Candidate, int]] = []
         self._rejected = [RejectedFile(path, reason) for path, reason in listing.refused.items()]
@@ -163,7 +177,8 @@ class _Scan:
     def build_table(self) -> pa.Table:
         """Return the catalog's rows."""
         media = pa.concat_tables([self._old_rows, self._new_rows.build()])
-        rows = pa.array([row for _, row in self._accepted], pa.int64())
+        media = media.take(pa.array([row for _, row in self._accepted], pa.int64()))
+        self.segments = FittedSegments()
         candidates = [candidate for candidate, _ in self._accepted]
         listing: dict[str, list[Any]] = {
             "path": [store_path(candidate.path, self.listing.root) for candidate in candidates],
@@ -172,8 +187,13 @@ class _Scan:
             "label": [candidate.label for candidate in candidates],
             "split": [candidate.split for candidate in candidates],
             "group": [candidate.group for candidate in candidates],
+            "segments": self.segments.rows,
         }
-        return join_columns(listing, media.take(rows))
+        for path, candidate, seconds in zip(
+            listing["path"], candidates, media["seconds"].to_pylist(), strict=True
+        ):
+            self.segments.add(path, candidate.segments, seconds)
+        return join_columns(listing, media)
 
     def list_rejected(self) -> list[RejectedFile]:
         """Return what cannot be used."""
@@ -207,8 +227,10 @@ def _summarize(scan: _Scan, table: pa.Table, out: Path, rejected: Path, seconds:
         seconds_of_video=pc.sum(table["seconds"]).as_py(),
         labels=len(set(table["label"].to_pylist()) - {""}),
         splits=dict(sorted(Counter(table["split"].to_pylist()).items())),
-        notes=(*listing.notes, *note_oddities(table)),
-        warnings=tuple(listing.warnings),
+        segments=scan.segments.count,
+        segment_labels=scan.segments.num_classes,
+        notes=(*listing.notes, *scan.segments.describe_cut(), *note_oddities(table)),
+        warnings=(*listing.warnings, *scan.segments.describe_beyond()),
         seconds=seconds,
     )
 

@@ -32,6 +32,8 @@ class ScanSummary:
         seconds_of_video: of all accepted videos.
         labels: number of classes.
         splits: split -> number of videos.
+        segments: labelled stretches of all accepted videos.
+        segment_labels: number of classes of these.
         notes: what is worth knowing.
         warnings: what should be mended.
         seconds: how long the scan took.
@@ -51,6 +53,8 @@ class ScanSummary:
     seconds_of_video: float
     labels: int
     splits: Mapping[str, int]
+    segments: int
+    segment_labels: int
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     seconds: float

@@ -1,4 +1,7 @@
-"""Lists of videos: ``path label`` lines, as in mmaction2, SlowFast and VideoMAE, and CSV with a header."""
+"""Lists of videos: ``path label`` lines, as in mmaction2, SlowFast and VideoMAE, and CSV with a header.
+
+A CSV list with the columns ``start_sec`` and ``end_sec`` labels stretches of videos, one per row.
+"""
 
 import csv
 import io
@@ -8,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from unreel.data.catalog import Segment
 from unreel.data.folder_walk import VIDEO_EXTENSIONS, printable
+from unreel.data.segment_rows import SegmentRow, gather_segments, read_times
 from unreel.errors import CatalogError
 
 LIST_EXTENSIONS = frozenset({".csv", ".tsv", ".txt", ".list"})
@@ -24,6 +29,10 @@ class ListColumns:
     """Such as "train" or "test"."""
     group: str = "group"
     """What must not be torn apart, such as the film that a clip was cut from."""
+    start: str = "start_sec"
+    """When a labelled stretch begins, in seconds."""
+    end: str = "end_sec"
+    """When it ends."""
 
 
 DEFAULT_COLUMNS = ListColumns()
@@ -37,6 +46,7 @@ class ListedVideo:
     label: str = ""
     split: str = ""
     group: str = ""
+    segments: tuple[Segment, ...] = ()
 
 
 def read_list(path: Path, columns: ListColumns) -> tuple[list[ListedVideo], list[str]]:
@@ -44,7 +54,9 @@ def read_list(path: Path, columns: ListColumns) -> tuple[list[ListedVideo], list
 
     ``.txt`` and ``.list`` hold a path and a label per line, separated by spaces, or only paths. ``.csv`` and
     ``.tsv`` have a header with a column ``path``; a ``.csv`` without header and commas that holds
-    ``path label`` lines is read as such.
+    ``path label`` lines is read as such. With the columns ``start_sec`` and ``end_sec``, of which both may be
+    empty, every row is a labelled stretch; the rows of a video may stand anywhere, and its own label is that
+    of its stretches when these agree.
 
     Returns:
         The videos in their order, and notes about what was ignored.
@@ -116,13 +128,17 @@ def _read_table(path: Path, text: str, columns: ListColumns) -> tuple[list[Liste
     try:
         header = [name.strip() for name in next(reader, [])]
         places = _find_columns(path, header, columns)
-        videos = [
+        rows = [
             _pick(row, places, header, f"{path}, line {reader.line_num}")
             for row in reader
             if any(cell.strip() for cell in row)
         ]
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: is not CSV ({error}); check the quotes") from error
+    if "start" in places:
+        videos = [ListedVideo(*fields) for fields in gather_segments(rows)]
+    else:
+        videos = [ListedVideo(row.path, row.label, row.split, row.group) for row in rows]
     ignored = [printable(name) for place, name in enumerate(header) if place not in places.values()]
     return videos, [f"{path.name}: columns ignored: {', '.join(ignored)}"] if ignored else []
 
@@ -136,17 +152,23 @@ def _find_columns(path: Path, header: list[str], columns: ListColumns) -> dict[s
             "such as `path,label,split,group`"
         )
     places = {"path": header.index("path")}
-    for field, name in (("label", columns.label), ("split", columns.split), ("group", columns.group)):
+    for field in ("label", "split", "group", "start", "end"):
+        name = getattr(columns, field)
         if name in header:
             places[field] = header.index(name)
-        elif name != field:
+        elif name != getattr(DEFAULT_COLUMNS, field):
             raise ValueError(
                 f"{path}, line 1: there is no column {name!r} to take the {field} from; columns are {shown}"
             )
+    if ("start" in places) != ("end" in places):
+        raise ValueError(
+            f"{path}, line 1: labelled stretches need both columns, {columns.start!r} and {columns.end!r}; "
+            f"columns are {shown}"
+        )
     return places
 
 
-def _pick(row: list[str], places: dict[str, int], header: list[str], where: str) -> ListedVideo:
+def _pick(row: list[str], places: dict[str, int], header: list[str], where: str) -> SegmentRow:
     if len(row) != len(header):
         raise ValueError(
             f"{where}: has {len(row)} cells but the header {len(header)}; put cells with commas in quotes"
@@ -154,4 +176,5 @@ def _pick(row: list[str], places: dict[str, int], header: list[str], where: str)
     values = {field: row[place].strip() for field, place in places.items()}
     if not values["path"]:
         raise ValueError(f"{where}: the path is empty; remove the line or fill in the path")
-    return ListedVideo(**values)
+    times = read_times(values.pop("start", ""), values.pop("end", ""), where)
+    return SegmentRow(where=where, times=times, **values)
