@@ -22,9 +22,7 @@ def test_alone_it_lists_the_protocols_and_is_wrong_usage(capsys: Capture) -> Non
 def test_an_unknown_protocol_is_named_and_the_known_ones_listed(capsys: Capture) -> None:
     assert run(["evaluate", "retreival"]) == 2
     error = capsys.readouterr().err
-    assert (
-        "no protocol 'retreival'; the protocols are: retrieval, knn, svm, cycle, similarity, degree" in error
-    )
+    assert "no protocol 'retreival'; the protocols are: retrieval, knn, svm, linear" in error
     assert "usage: unreel evaluate PROTOCOL" in error
 
 

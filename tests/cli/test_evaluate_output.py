@@ -3,6 +3,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unreel.cli import evaluate_output
@@ -15,12 +16,14 @@ from unreel.cli.evaluate_output import (
     deliver,
     name_result,
     percent,
+    show_accuracy,
     show_recall,
     warn_of_ks,
     warn_of_rejected,
 )
 from unreel.data.batch import Rejection
 from unreel.errors import UnreelError
+from unreel.evaluate.accuracy import measure_scores
 from unreel.evaluate.ranking import RankingConfig
 
 Capture = pytest.CaptureFixture[str]
@@ -122,3 +125,25 @@ def test_a_result_that_is_not_kept_says_how_to_keep_it(capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert "--out FILE.json keeps it" in out
     assert "all videos but the query's own" in out
+
+
+def test_accuracies_are_shown_in_percent_and_what_is_not_defined_is_left_out(capsys: Capture) -> None:
+    scores = np.eye(6, dtype=np.float32)[[0, 1, 1, 2]]
+    classes = tuple("abcdef")
+    show_accuracy("Title", measure_scores(scores, classes, list("abbb"), {"b": 3, "a": 1}))
+    out = capsys.readouterr().out
+    assert out.startswith("Title")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "│" in line]
+    # F of a: 1, of b: P = 1, R = 2/3, 4/5; of c: 0.
+    assert rows == [
+        ["top 1", "75.0"],
+        ["top 5", "100.0"],  # of equal scores the first by number
+        ["mean over classes", "83.3"],
+        ["macro F-measure", "60.0"],
+        ["chance", "16.7"],
+        ["most frequent class", "75.0"],
+    ]
+    show_accuracy("Title", measure_scores(scores[:, :3], classes[:3], list("abbb")))
+    out = capsys.readouterr().out
+    assert "top 5" not in out
+    assert "most frequent" not in out

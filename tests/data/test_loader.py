@@ -217,6 +217,21 @@ def test_a_subset_has_so_many_videos_of_every_class(corpus: Path) -> None:
         select_videos(DataConfig(catalog=corpus, videos_per_class=-2))
 
 
+def test_a_share_of_every_class_is_chosen_by_its_own_seed(corpus: Path) -> None:
+    """A third of three videos is one; a little more is two."""
+    for share, count in ((0.3, 1), (1 / 3, 1), (0.34, 2), (1.0, 3)):
+        chosen, _ = select_videos(DataConfig(catalog=corpus, class_fraction=share))
+        assert sorted(chosen.labels) == sorted(["speed0", "speed1", "speed2"] * count)
+    chosen_by = [DataConfig(catalog=corpus, class_fraction=0.3, subset_seed=seed) for seed in range(8)]
+    assert len({frozenset(select_videos(config)[0].ids) for config in chosen_by}) > 3
+    with pytest.raises(
+        ValueError, match=r"data.class_fraction must be above 0 and at most 1, got 1\.5; 0\.1"
+    ):
+        DataConfig(class_fraction=1.5)
+    with pytest.raises(ValueError, match=r"class_fraction = 0\.5 and .*videos_per_class = 2 both choose by"):
+        DataConfig(class_fraction=0.5, videos_per_class=2)
+
+
 def test_short_videos_are_left_out_with_the_reason(corpus: Path, tmp_path: Path) -> None:
     kept, too_short = select_videos(DataConfig(catalog=corpus, min_frames=20))
     assert (len(kept), too_short) == (9, [])

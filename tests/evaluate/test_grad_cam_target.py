@@ -151,3 +151,10 @@ def test_a_class_that_is_not_there_is_refused() -> None:
         Target(build_classifier(4), "zzz")
     with pytest.raises(ValueError, match="target class 'run' needs a classifier"):
         Target(None, "run")
+
+
+def test_a_classifier_of_vectors_of_length_1_is_refused() -> None:
+    weights = np.eye(2, dtype=np.float32)
+    classifier = LinearClassifier(("a", "b"), weights, None, "", "average", is_l2_normalized=True)
+    with pytest.raises(ValueError, match=r"weighs vectors of length 1, .* without --l2-normalize"):
+        Target(classifier)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from unreel.errors import WeightsError
-from unreel.evaluate.linear_classifier import LinearClassifier
+from unreel.evaluate.linear_classifier import LinearClassifier, normalize_rows
 
 METADATA = "unreel.linear_classifier"
 DESCRIPTION = {"format_version": 1, "classes": ["a", "b"], "encoder_hash": "0" * 16, "pooling": "average"}
@@ -50,6 +51,38 @@ def test_scores_by_hand() -> None:
     # (1, 1, 2) with (1, 2, 0) gives 3, with (0, -1, 0.5) gives 0.
     assert build().scores(np.array([[1, 1, 2]], dtype=np.float32)).tolist() == [[3, 0]]
     assert build(bias=[-4, 0.5]).scores(np.array([[1, 1, 2]], dtype=np.float32)).tolist() == [[-1, 0.5]]
+
+
+def test_vectors_are_brought_to_length_1_where_the_classifier_was_fitted_so() -> None:
+    normalizing = replace(build(bias=[-4, 0.5]), is_l2_normalized=True)
+    # (0, 3, 4) / 5 = (0, 0.6, 0.8); with (1, 2, 0): 1.2 - 4; with (0, -1, 0.5): -0.2 + 0.5.
+    scores = normalizing.scores(np.array([[0, 3, 4], [0, 0, 0]], dtype=np.float32))
+    np.testing.assert_allclose(scores, [[-2.8, 0.3], [-4, 0.5]], rtol=1e-6)
+    assert scores.dtype == np.float32
+
+
+@given(seed=st.integers(0, 1000), exponent=st.integers(-37, 37), num_features=st.integers(1, 6))
+def test_lengths_are_1_at_any_scale_and_zero_stays_zero(seed: int, exponent: int, num_features: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = (rng.normal(size=(3, num_features)) * 10.0**exponent).astype(np.float32)
+    vectors[1] = 0
+    unit = normalize_rows(vectors)
+    assert unit.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(unit, axis=1), [1, 0, 1], atol=1e-5)
+    own = vectors[0].astype(np.float64)
+    np.testing.assert_allclose(unit[0], own / np.linalg.norm(own), rtol=1e-4, atol=1e-6)
+    assert normalize_rows(np.empty((0, 2), dtype=np.float32)).shape == (0, 2)
+
+
+def test_a_file_keeps_the_normalisation_and_programs_of_old_refuse_it(tmp_path: Path) -> None:
+    replace(build(), is_l2_normalized=True).save(tmp_path / "c.safetensors")
+    assert LinearClassifier.load(tmp_path / "c.safetensors").is_l2_normalized
+    with safe_open(tmp_path / "c.safetensors", framework="numpy") as file:
+        assert json.loads(file.metadata()[METADATA])["format_version"] == 2
+    build().save(tmp_path / "c.safetensors")
+    assert not LinearClassifier.load(tmp_path / "c.safetensors").is_l2_normalized
+    with safe_open(tmp_path / "c.safetensors", framework="numpy") as file:
+        assert json.loads(file.metadata()[METADATA]) == DESCRIPTION | {"encoder_hash": "0" * 16}
 
 
 @pytest.mark.parametrize("bias", [None, [0.25, -3.0]])
@@ -129,7 +162,8 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     [
         ("{", "is damaged"),
         ("[]", "is damaged"),
-        (json.dumps({**DESCRIPTION, "format_version": 2}), "format version 2 .* reads 1; update unreel"),
+        (json.dumps({**DESCRIPTION, "format_version": 3}), "format version 3 .* reads 1 and 2; update"),
+        (json.dumps({**DESCRIPTION, "is_l2_normalized": 1}), "is_l2_normalized must be true or false, got 1"),
         (json.dumps({"format_version": 1}), "is no linear classifier"),
         (json.dumps({**DESCRIPTION, "classes": ["a"]}), "is no linear classifier .*two or more"),
         (json.dumps({**DESCRIPTION, "classes": 3}), "is no linear classifier .*a list of names, got 3"),

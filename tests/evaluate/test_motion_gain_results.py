@@ -7,7 +7,9 @@ import pytest
 from tests.evaluate.test_svm import build_table
 from unreel.errors import FeaturesError
 from unreel.evaluate.knn import evaluate_knn
+from unreel.evaluate.linear_probe import evaluate_linear
 from unreel.evaluate.motion_gain_results import ClassAccuracies
+from unreel.evaluate.probe_training import LinearProbeConfig
 from unreel.evaluate.retrieval import evaluate_retrieval
 from unreel.evaluate.svm import evaluate_svm
 from unreel.features.table import FeatureTable
@@ -40,6 +42,15 @@ def test_accuracies_of_an_svm_are_taken_as_they_are(tmp_path: Path) -> None:
     assert found.settings["costs"] == [1.0]
     assert found.settings["pooling"] == "average"
     assert found.settings.keys().isdisjoint({"encoder", "encoder_hash", "root", "by"})
+
+
+def test_accuracies_of_a_linear_probe_are_taken_too() -> None:
+    result = evaluate_linear(TABLE, level="clip", average="probabilities", probe=LinearProbeConfig(epochs=2))
+    found = read(result.to_json(), level="clip")
+    level = result.ranking.levels["clip"]
+    assert found.accuracy_by_class == level.accuracy_by_class
+    assert (found.fitting["protocol"], found.fitting["level"]) == ("linear", "clip")
+    assert found.settings["average"] == "probabilities"
 
 
 def test_recall_is_taken_at_the_wanted_k_and_level() -> None:

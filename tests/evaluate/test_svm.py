@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 from sklearn.svm import LinearSVC
 
 from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
 from unreel.evaluate.liblinear import SVMConfig
 from unreel.evaluate.ranking import Level, RankingConfig
-from unreel.evaluate.svm import LevelSVM, evaluate_svm, rank_classes
+from unreel.evaluate.svm import LevelSVM, evaluate_svm
 from unreel.features.table import FeatureInfo, FeatureTable
 
 
@@ -85,22 +84,13 @@ def test_the_numbers_are_those_of_a_plain_loop(level: Level) -> None:
     assert found.accuracy_by_class == {name: sum(own) / len(own) for name, own in right.items()}
     assert found.mean_class == pytest.approx(sum(found.accuracy_by_class.values()) / 8)
     assert found.confusion == confusion
+    told = [names[number] for number in scores.argmax(axis=1)]
+    assert found.macro_f_measure == pytest.approx(f1_score(test.column("label"), told, average="macro"))
+    assert found.micro_f_measure == found.top1
     assert found.queries_by_class == {name: len(own) for name, own in right.items()}
     assert (found.chance, found.constant) == (1 / 8, 1 / 8)
     assert (found.cost, found.trials, found.unconverged) == (1.0, [], [])
     assert found.iterations_by_class.keys() == set(names)
-
-
-@given(seed=st.integers(0, 1000), num_classes=st.integers(1, 6), num_vectors=st.integers(1, 5))
-def test_ranks_count_the_classes_before_the_true_one(seed: int, num_classes: int, num_vectors: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores = rng.integers(0, 3, (num_vectors, num_classes)).astype(np.float32)  # with many equal ones
-    true = rng.integers(-1, num_classes, num_vectors)
-    told, ranks = rank_classes(scores, true)
-    for row, truth, answer, rank in zip(scores, true, told, ranks, strict=True):
-        order = sorted(range(num_classes), key=lambda number: (-row[number], number))
-        assert answer == order[0]
-        assert rank == (order.index(truth) if truth >= 0 else num_classes)
 
 
 def test_the_classifier_is_the_one_that_was_measured() -> None:

@@ -9,6 +9,14 @@ PROTOCOLS = {
         "evaluate_svm",
         "linear SVM: can the class of a video be read from its vector by weighted sums?",
     ),
+    "linear": (
+        "evaluate_linear",
+        "linear probe: how well does one layer, trained by SGD on frozen features, tell the classes?",
+    ),
+    "recognition": (
+        "evaluate_recognition",
+        "a fine-tuned classifier: does it tell the class of videos that it has not seen?",
+    ),
     "cycle": (
         "evaluate_cycle",
         "CCL's tasks: do frames find their clip, clips their frames, both their class?",
@@ -28,6 +36,14 @@ PROTOCOLS = {
     "motion-gain": (
         "evaluate_motion_gain",
         "SCVRL's question: does one encoder gain on another where there is much motion?",
+    ),
+    "low-shot": (
+        "evaluate_low_shot",
+        "few labels: how well do classes become known from a part of the training videos?",
+    ),
+    "average": (
+        "evaluate_average",
+        "mean over splits: what do results of one protocol, one per split, say together?",
     ),
 }
 """Protocol -> (module of this package, what it asks). Modules are imported only when their protocol is

@@ -11,6 +11,7 @@ from typing import Any
 from unreel.cli.output_files import check_outputs, write_outputs
 from unreel.cli.terminal import format_duration, print_summary, print_table, print_warning
 from unreel.data.batch import Rejection
+from unreel.evaluate.accuracy import Accuracy
 from unreel.evaluate.ranking import RankingConfig, Target, are_alike
 from unreel.features.table import FeatureTable
 from unreel.runs import write_json
@@ -121,6 +122,20 @@ def warn_of_ks(impossible_ks: Sequence[int], gallery: int) -> None:
 def name_result(arguments: OutputArguments) -> str:
     """Say where the result is, or how to keep it."""
     return f"Result {arguments.out}" if arguments.out else "Result (not kept; --out FILE.json keeps it)"
+
+
+def show_accuracy(title: str, measured: Accuracy) -> None:
+    """Print accuracies and F-measure in percent, a row each."""
+    shares = {
+        "top 1": measured.top1,
+        "top 5": measured.top5,
+        "mean over classes": measured.mean_class,
+        "macro F-measure": measured.macro_f_measure,
+        "chance": measured.chance,
+        "most frequent class": measured.constant,
+    }
+    rows = [[name, percent(share)] for name, share in shares.items() if share is not None]
+    print_table(title, ["accuracy", "%"], rows)
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from unreel.cli.evaluate_output import OutputArguments, name_result, percent, print_json
+from unreel.cli.evaluate_output import OutputArguments, name_result, percent, print_json, show_accuracy
 from unreel.cli.output_files import check_outputs, write_outputs
 from unreel.cli.terminal import (
     ProgressBar,
@@ -133,15 +133,7 @@ def _show(measured: LevelSVM, arguments: Arguments) -> None:
             ["cost", "accuracy %"],
             [[f"{trial.cost:g}", percent(trial.accuracy)] for trial in measured.trials],
         )
-    rows = [["top 1", percent(measured.top1)]]
-    if measured.top5 is not None:
-        rows.append(["top 5", percent(measured.top5)])
-    rows += [
-        ["mean over classes", percent(measured.mean_class)],
-        ["chance", percent(measured.chance)],
-        ["most frequent class", percent(measured.constant)],
-    ]
-    print_table(f"Linear SVM, {arguments.level} level", ["accuracy", "%"], rows)
+    show_accuracy(f"Linear SVM, {arguments.level} level", measured)
 
 
 def _close(result: SVMResult, measured: LevelSVM, arguments: Arguments) -> None:

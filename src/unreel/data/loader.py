@@ -1,7 +1,7 @@
 """From a catalog to batches of clips: which videos, in which order, and what happens when one fails."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from unreel.config import ADDED_LATER
 from unreel.data.batch import Rejection, UnreadableBatch, VideoBatch
 from unreel.data.cache import FrameCache
 from unreel.data.catalog import Catalog
@@ -17,7 +18,7 @@ from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import ClipSampling
 from unreel.data.decode import ClipDecoder, FrameSize
 from unreel.data.opening import check_time_limit
-from unreel.data.subset import choose_per_class
+from unreel.data.subset import choose_fraction, choose_per_class
 from unreel.errors import CatalogError
 from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
@@ -44,6 +45,10 @@ class DataConfig:
     """Width to which frames are scaled, in pixels; 0 keeps the aspect."""
     videos_per_class: int = 0
     """Train on so many videos of every class, always the same ones; 0 takes all."""
+    class_fraction: float = field(default=1.0, metadata=ADDED_LATER)
+    """Train on this share of the videos of every class, one at least; 1 takes all."""
+    subset_seed: int = field(default=0, metadata=ADDED_LATER)
+    """Of the choice by ``class_fraction``."""
     min_frames: int = 1
     """Videos with fewer frames are left out."""
     num_workers: int = -1
@@ -61,8 +66,19 @@ class DataConfig:
         """Refuse what cannot be.
 
         Raises:
-            ValueError: the time limit is negative, infinite or not a number.
+            ValueError: the time limit is negative, infinite or not a number, or a share of the videos is out
+                of range or asked for beside a number.
         """
+        if not 0 < self.class_fraction <= 1:
+            raise ValueError(
+                f"data.class_fraction must be above 0 and at most 1, got {self.class_fraction}; 0.1 takes a "
+                "tenth of every class"
+            )
+        if self.class_fraction < 1 and self.videos_per_class:
+            raise ValueError(
+                f"data.class_fraction = {self.class_fraction} and data.videos_per_class = "
+                f"{self.videos_per_class} both choose by class; set one of them"
+            )
         check_time_limit(self.decode_time_limit_sec, name="data.decode_time_limit_sec")
 
     @property
@@ -99,6 +115,9 @@ def select_videos(config: DataConfig, *, needs_labels: bool = False) -> tuple[Ca
         catalog = catalog.select(split)
     if config.videos_per_class:
         catalog = catalog.take(choose_per_class(catalog, config.videos_per_class))
+    if config.class_fraction < 1:
+        rows = choose_fraction(catalog.labels, catalog.ids, config.class_fraction, seed=config.subset_seed)
+        catalog = catalog.take(rows)
     left_out: list[Rejection] = []
     if needs_labels:
         catalog, left_out = _keep_labelled(catalog, config)

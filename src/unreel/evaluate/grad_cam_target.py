@@ -27,13 +27,18 @@ class Target:
         class_name: of the classifier; "" takes, for each video, the class with the highest mean score.
 
     Raises:
-        ValueError: there is no classifier that knows the class.
+        ValueError: there is no classifier that knows the class, or it weighs vectors of length 1.
     """
 
     classifier: LinearClassifier | None = None
     class_name: str = ""
 
     def __post_init__(self) -> None:
+        if self.classifier is not None and self.classifier.is_l2_normalized:
+            raise ValueError(
+                "the classifier weighs vectors of length 1, and Grad-CAM explains sums of a map; fit one to "
+                "the vectors as they are (`unreel evaluate svm`, or `linear` without --l2-normalize)"
+            )
         if not self.class_name:
             return
         if self.classifier is None:

@@ -17,6 +17,8 @@ from unreel.runs import atomic_path
 # C classes, D features, X vectors
 
 FORMAT_VERSION = 1
+_NORMALIZING_VERSION = 2
+"""Of files whose vectors are brought to length 1: readers of version 1 would not do so, and must refuse."""
 _METADATA_KEY = "unreel.linear_classifier"
 _WEIGHTS, _BIAS = "weights", "bias"
 
@@ -31,6 +33,7 @@ class LinearClassifier:
         bias_C: float32, None when there is none.
         encoder_hash: of the encoder whose features it was fitted to.
         pooling: form of those features.
+        is_l2_normalized: whether vectors are brought to length 1 before they are weighed.
 
     Raises:
         ValueError: the shapes do not agree, a name comes twice, or a number is NaN or infinite.
@@ -41,6 +44,7 @@ class LinearClassifier:
     bias_C: NDArray[np.float32] | None
     encoder_hash: str
     pooling: str
+    is_l2_normalized: bool = False
 
     def __post_init__(self) -> None:
         num_classes = len(self.classes)
@@ -67,6 +71,8 @@ class LinearClassifier:
     def scores(self, features_XD: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return a score per vector and class, ``features @ weights.T + bias``, of shape (X, C).
 
+        The vectors are brought to length 1 first where the classifier was fitted so.
+
         Raises:
             ValueError: the vectors have another length.
         """
@@ -75,17 +81,22 @@ class LinearClassifier:
                 f"features_XD must be vectors of {self.num_features} numbers, got shape {features_XD.shape}; "
                 f"this classifier takes features of encoder {self.encoder_hash}, pooling {self.pooling}"
             )
-        scores_XC: NDArray[np.float32] = features_XD.astype(np.float32, copy=False) @ self.weights_CD.T
+        vectors_XD = features_XD.astype(np.float32, copy=False)
+        if self.is_l2_normalized:
+            vectors_XD = normalize_rows(vectors_XD)
+        scores_XC: NDArray[np.float32] = vectors_XD @ self.weights_CD.T
         return scores_XC if self.bias_C is None else scores_XC + self.bias_C
 
     def save(self, path: Path) -> None:
         """Write the classifier as one safetensors file, in one step."""
-        description = {
+        description: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
             "classes": list(self.classes),
             "encoder_hash": self.encoder_hash,
             "pooling": self.pooling,
         }
+        if self.is_l2_normalized:
+            description |= {"format_version": _NORMALIZING_VERSION, "is_l2_normalized": True}
         with atomic_path(path) as temporary:
             save_file(self._tensors(), temporary, metadata={_METADATA_KEY: json.dumps(description)})
 
@@ -98,10 +109,10 @@ class LinearClassifier:
         """
         description, tensors = _read(Path(path))
         version = description.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in (FORMAT_VERSION, _NORMALIZING_VERSION):
             raise WeightsError(
-                f"{path} has format version {version!r} and this version of unreel reads {FORMAT_VERSION}; "
-                "update unreel, or run `unreel evaluate svm --classifier` again"
+                f"{path} has format version {version!r} and this version of unreel reads {FORMAT_VERSION} "
+                f"and {_NORMALIZING_VERSION}; update unreel, or run `unreel evaluate svm --classifier` again"
             )
         try:
             _check_kinds(description, tensors)
@@ -111,6 +122,7 @@ class LinearClassifier:
                 bias_C=tensors.get(_BIAS),
                 encoder_hash=description["encoder_hash"],
                 pooling=description["pooling"],
+                is_l2_normalized=description.get("is_l2_normalized", False),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
@@ -122,6 +134,16 @@ class LinearClassifier:
         return weights if self.bias_C is None else {**weights, _BIAS: self.bias_C.astype(np.float32)}
 
 
+def normalize_rows(features_XD: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return vectors of length 1 in the same directions; a vector of zeros stays one."""
+    # Squares of large or tiny numbers run over, so the largest is brought to 1 first.
+    largest_X1 = np.abs(features_XD).max(axis=1, keepdims=True, initial=0)
+    scaled_XD = features_XD / np.where(largest_X1 > 0, largest_X1, 1)
+    lengths_X1 = np.linalg.norm(scaled_XD, axis=1, keepdims=True)
+    unit_XD: NDArray[np.float32] = (scaled_XD / np.where(lengths_X1 > 0, lengths_X1, 1)).astype(np.float32)
+    return unit_XD
+
+
 def _check_kinds(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
     classes = description["classes"]
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
@@ -129,6 +151,10 @@ def _check_kinds(description: dict[str, Any], tensors: dict[str, NDArray[Any]]) 
     for name in ("encoder_hash", "pooling"):
         if not isinstance(description[name], str):
             raise ValueError(f"its {name} must be a word, got {description[name]!r}")
+    if not isinstance(description.get("is_l2_normalized", False), bool):
+        raise ValueError(
+            f"its is_l2_normalized must be true or false, got {description['is_l2_normalized']!r}"
+        )
     check_poolings([description["pooling"]])
     for name, values in tensors.items():
         if values.dtype != np.float32:

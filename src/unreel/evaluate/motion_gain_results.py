@@ -37,7 +37,7 @@ class ClassAccuracies:
 
     @classmethod
     def load(cls, path: Path, *, level: Level = "video", k: int = 1) -> "ClassAccuracies":
-        """Read a result of `unreel evaluate svm` or `retrieval`, or fit an SVM to a table of features.
+        """Read a result of `evaluate svm`, `linear` or `retrieval`, or fit an SVM to a table of features.
 
         Args:
             path: ends in .json, or else is a table of features.
@@ -68,10 +68,10 @@ class ClassAccuracies:
             FeaturesError: they are no such result, or lack the level or k.
         """
         protocol = values.get("protocol") if isinstance(values, dict) else None
-        if protocol not in ("svm", "retrieval"):
+        if protocol not in ("svm", "linear", "retrieval"):
             raise FeaturesError(
-                f"{source} is no result with accuracies by class; give what `unreel evaluate svm --out` or "
-                "`unreel evaluate retrieval --out` wrote, or a table of features"
+                f"{source} is no result with accuracies by class; give what `unreel evaluate svm --out`, "
+                "`linear --out` or `retrieval --out` wrote, or a table of features"
             )
         try:
             return cls._take(values, source, level, k)
@@ -91,7 +91,7 @@ class ClassAccuracies:
             )
         found, settings = levels[level], values["settings"]
         queries: dict[str, int] = dict(found["queries_by_class"])
-        if protocol == "svm":
+        if protocol != "retrieval":
             accuracy: dict[str, float] = dict(found["accuracy_by_class"])
         else:
             accuracy = _take_recall(found, k, source)

@@ -1,12 +1,11 @@
 """The cost of an SVM, chosen by cross-validation over what it learns from."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.errors import FeaturesError
+from unreel.evaluate.folds import split_folds
 from unreel.evaluate.liblinear import OneVsRest, SVMConfig, count_fits, fit_one_vs_rest
 from unreel.progress import Progress, ignore_progress, shift_progress
 
@@ -67,7 +66,7 @@ def fit_best_cost(
         FeaturesError: there are too few groups, or vectors of a class, for two folds.
     """
     costs = config.costs if len(config.costs) > 1 else ()
-    folds = _split(class_X, group_X, config.num_folds) if costs else []
+    folds = split_folds(class_X, group_X, config.num_folds, choice="cost") if costs else []
     # A class may have all its vectors in one fold: then it is not learned there, and they are missed.
     parts = [(learn, left_out, *np.unique(class_X[learn], return_inverse=True)) for learn, left_out in folds]
     done, total = 0, len(costs) * sum(count_fits(part[-1]) for part in parts) + count_fits(class_X)
@@ -92,29 +91,3 @@ def fit_best_cost(
     shifted = shift_progress(progress, done, total)
     fitted = fit_one_vs_rest(features_XD, class_X, best, config, progress=shifted, note=f"cost {best:g}")
     return BestFit(best, trials, fitted)
-
-
-def _split(
-    class_X: NDArray[np.int64], group_X: NDArray[np.int64], num_folds: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    num_groups = len(np.unique(group_X))
-    count = min(num_folds, num_groups, int(np.bincount(class_X).max()))
-    if count < 2:
-        raise FeaturesError(
-            f"{len(class_X)} training vectors of {num_groups} groups cannot be shared out to choose among "
-            "several costs; give one cost, or more videos"
-        )
-    folds = StratifiedGroupKFold(count, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        # A class with fewer vectors than folds is missing in some, as the caller expects.
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        split = list(folds.split(class_X, class_X, group_X))
-    for learn, _ in split:
-        if len(np.unique(class_X[learn])) < 2:
-            raise FeaturesError(
-                "a fold leaves a single class to learn from, so no cost can be chosen; give one cost, or "
-                "more groups per class"
-            )
-    return split
