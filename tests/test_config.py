@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unreel.config import config_from_dict, config_to_dict, hash_config, iterate_leaves
+from unreel.config import ADDED_LATER, config_from_dict, config_to_dict, hash_config, iterate_leaves
 
 
 @dataclass(frozen=True)
@@ -229,3 +229,69 @@ def test_where_files_lie_may_be_left_out_of_the_hash() -> None:
     assert hash_config(Outer(), with_paths=False) == hash_config(moved, with_paths=False)
     other = Outer(Inner(size=2))
     assert hash_config(Outer(), with_paths=False) != hash_config(other, with_paths=False)
+
+
+def test_a_setting_that_was_added_later_counts_only_where_it_is_used() -> None:
+    @dataclass(frozen=True)
+    class Before:
+        size: int = 1
+        folder: Path = Path("a")
+
+    @dataclass(frozen=True)
+    class After:
+        size: int = 1
+        folder: Path = Path("a")
+        flag: bool = field(default=False, metadata=ADDED_LATER)
+        file: Path = field(default=Path("b"), metadata=ADDED_LATER)
+
+    @dataclass(frozen=True)
+    class Outer:
+        inner: Before | After
+
+    for with_paths in (True, False):
+        hashes = {hash_config(config, with_paths=with_paths) for config in (Before(), After())}
+        hashes |= {
+            hash_config(Outer(config), with_paths=with_paths).upper() for config in (Before(), After())
+        }
+        assert len(hashes) == 2
+    assert len({hash_config(Outer(After(flag=flag))) for flag in (False, True)}) == 2
+    assert hash_config(After(file=Path("c"))) != hash_config(After())
+    assert hash_config(After(size=2)) != hash_config(After())
+    assert config_to_dict(After())["flag"] is False
+
+
+def test_a_class_that_stands_for_its_kinds_takes_the_one_with_these_settings() -> None:
+    @dataclass(frozen=True)
+    class Rule:
+        pass
+
+    @dataclass(frozen=True)
+    class Every(Rule):
+        step: int = 1
+
+    @dataclass(frozen=True)
+    class Some(Rule):
+        count: int = 1
+        seed: int = 0
+
+    @dataclass(frozen=True)
+    class Few(Some):
+        most: int = 3
+
+    @dataclass(frozen=True)
+    class Twin(Rule):
+        count: int = 1
+        seed: int = 0
+
+    @dataclass(frozen=True)
+    class Holder:
+        rule: Rule = field(default_factory=Every)
+
+    for rule in (Every(5), Few(2, 7, 4)):
+        assert config_from_dict(Holder(), config_to_dict(Holder(rule))) == Holder(rule)
+    # The kind that is there stays where its settings have these names.
+    assert config_from_dict(Holder(Twin()), {"rule": {"count": 4}}) == Holder(Twin(4))
+    assert config_from_dict(Holder(Some()), {"rule": {"count": 4, "seed": 1}}) == Holder(Some(4, 1))
+    for unclear in ({"count": 4, "seed": 1}, {"stpe": 2}):  # two kinds, and none
+        with pytest.raises(ValueError, match="unknown setting 'rule"):
+            config_from_dict(Holder(), {"rule": unclear})

@@ -17,6 +17,10 @@ from typing import Any, TypeVar
 
 ConfigT = TypeVar("ConfigT")
 
+ADDED_LATER = types.MappingProxyType({"unreel.added_later": True})
+"""Metadata of a field that older files with hashes lack: ``field(default=0, metadata=ADDED_LATER)``. While it
+has its default, hashes are as if it did not exist, so whatever was written before it still fits."""
+
 
 def config_to_dict(config: object) -> dict[str, Any]:
     """Turn a configuration into plain dictionaries, lists and scalars, ready for JSON."""
@@ -94,13 +98,31 @@ def _parse_tuple(hint: Any, values: list[object], where: str) -> tuple[object, .
 def _select_group(groups: list[Any], current: object, value: Mapping[str, Any], where: str) -> object:
     """Pick, among a union's dataclasses, the one whose one-word Literal fields agree with the values."""
     if len(groups) == 1:
-        return groups[0]() if current is None else current
+        return _select_kind(groups[0], groups[0]() if current is None else current, value)
     for group in groups:
         tags = _tags(group)
         if tags and all(value.get(name) == tag for name, tag in tags.items()):
             return current if type(current) is group else group()
     known = [tag for group in groups for tag in _tags(group).values()]
     raise ValueError(f"{where} names none of the known kinds {known}: {dict(value)!r}")
+
+
+def _select_kind(group: Any, current: object, value: Mapping[str, Any]) -> object:  # noqa: ANN401
+    """Pick, where a class stands for all its kinds, the one kind with just these settings."""
+    if value.keys() <= _field_names(current):
+        return current
+    kinds: list[Any] = [kind for kind in _subclasses(group) if _field_names(kind) == value.keys()]
+    return kinds[0]() if len(kinds) == 1 else current
+
+
+def _field_names(group: Any) -> set[str]:  # noqa: ANN401
+    return {field.name for field in dataclasses.fields(group)}
+
+
+def _subclasses(group: Any) -> Iterator[Any]:  # noqa: ANN401
+    for kind in group.__subclasses__():
+        yield kind
+        yield from _subclasses(kind)
 
 
 def _tags(member: Any) -> dict[str, str]:  # noqa: ANN401
@@ -149,20 +171,33 @@ def iterate_leaves(config: object, prefix: str = "") -> Iterator[tuple[str, obje
 def hash_config(config: object, *, with_paths: bool = True) -> str:
     """Return 16 hexadecimal digits that change when any setting changes; 3 and 3.0 are one setting.
 
+    A setting that was `ADDED_LATER` counts only where it is not its default.
+
     Args:
         config: the settings.
         with_paths: whether it matters where files lie.
     """
     paths = {name for name, value in iterate_leaves(config) if isinstance(value, Path)}
     values = _unify_numbers(config_to_dict(config))
-    for name in () if with_paths else paths:
+    for name in [*(() if with_paths else paths), *_find_unused(config)]:
         *groups, leaf = name.split(".")
         group = values
         for word in groups:
             group = group[word]
-        del group[leaf]
+        group.pop(leaf, None)
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _find_unused(config: object, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of settings that were added later and have their default."""
+    assert dataclasses.is_dataclass(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if ADDED_LATER.items() <= field.metadata.items() and value == field.default:
+            yield f"{prefix}{field.name}"
+        elif dataclasses.is_dataclass(value):
+            yield from _find_unused(value, f"{prefix}{field.name}.")
 
 
 def _unify_numbers(value: Any) -> Any:  # noqa: ANN401 (JSON is any value)

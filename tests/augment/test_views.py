@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.augment import reference
-from unreel.augment.views import center_crop, three_crops
+from unreel.augment.views import center_crop, iterate_crops, ten_crops, three_crops
 
 
 def scale_then_cut(frame_HWC: Tensor, short_side: int, top: int, left: int, size_px: int) -> Tensor:
@@ -48,6 +48,51 @@ def test_tall_and_wide_clips_of_one_batch_are_cut_along_their_own_long_side() ->
         wide = frames[1, :, 1:11, first : first + 10].permute(3, 0, 1, 2) / 255
         torch.testing.assert_close(crops[0, number], tall)
         torch.testing.assert_close(crops[1, number], wide)
+
+
+def test_ten_crops_are_corners_and_middle_as_they_are_and_mirrored() -> None:
+    frames = reference.random_frames(7, 2, 2, 21, 34, 3)
+    crops = ten_crops(frames, 12)
+    assert crops.shape == (2, 10, 3, 2, 12, 12)
+    places = [(0, 0), (0, 22), (9, 0), (9, 22), (4, 11)]  # the middle: floor(9 / 2), 22 / 2
+    for number, (top, left) in enumerate(places):
+        expected = frames[:, :, top : top + 12, left : left + 12].permute(0, 4, 1, 2, 3) / 255
+        torch.testing.assert_close(crops[:, number], expected)
+        torch.testing.assert_close(crops[:, 5 + number], expected.flip(-1))
+    torch.testing.assert_close(crops[:, 4], center_crop(frames, 12))
+
+
+def test_ten_crops_of_a_scaled_picture_are_those_of_torchs_interpolation() -> None:
+    frames = reference.random_frames(8, 1, 1, 24, 32, 3)
+    crops = ten_crops(frames, 14, short_side=16)
+    # 24 x 32 becomes 16 x 21.
+    for number, (top, left) in enumerate([(0, 0), (0, 7), (2, 0), (2, 7), (1, 3)]):
+        expected = scale_then_cut(frames[0, 0], 16, top, left, 14)
+        np.testing.assert_allclose(crops[0, number, :, 0], expected, atol=2e-6)
+        np.testing.assert_allclose(crops[0, 5 + number, :, 0], expected.flip(-1), atol=2e-6)
+
+
+@pytest.mark.parametrize("height", [9, 40])
+def test_ten_crops_of_tall_and_of_small_pictures(height: int) -> None:
+    frames = reference.random_frames(9, 1, 1, height, 10, 3)
+    crops = ten_crops(frames, 9)
+    expected = frames[:, :, height - 9 :, 1:10].permute(0, 4, 1, 2, 3) / 255
+    torch.testing.assert_close(crops[:, 3], expected)
+
+
+@pytest.mark.parametrize(
+    ("layout", "stack"), [("center", center_crop), ("three", three_crops), ("ten", ten_crops)]
+)
+def test_crops_come_one_by_one_in_the_order_of_the_stack(layout: Any, stack: Any) -> None:
+    frames = reference.random_frames(10, 2, 2, 20, 31, 3)
+    settings = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7)}
+    together = stack(frames, 12, **settings)
+    if layout == "center":
+        together = together[:, None]
+    one_by_one = list(iterate_crops(frames, 12, layout, **settings))
+    assert len(one_by_one) == together.shape[1] == {"center": 1, "three": 3, "ten": 10}[layout]
+    for number, crop in enumerate(one_by_one):
+        assert torch.equal(crop, together[:, number])
 
 
 @settings(max_examples=25)
@@ -102,7 +147,7 @@ def test_padding_is_never_seen() -> None:
         torch.testing.assert_close(out, torch.full_like(out, 0.2))
 
 
-@pytest.mark.parametrize("crop", [center_crop, three_crops])
+@pytest.mark.parametrize("crop", [center_crop, three_crops, ten_crops])
 def test_squares_that_cannot_be_cut_are_refused(crop: Any) -> None:
     frames = reference.random_frames(6, 1, 1, 8, 8, 3)
     with pytest.raises(ValueError, match="short_side=10 is smaller than size_px=12"):

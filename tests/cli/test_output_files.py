@@ -56,7 +56,15 @@ def test_what_is_read_is_not_replaced_however_it_is_spelled(tmp_path: Path, spel
 
 
 @pytest.mark.parametrize(
-    "name", ["recipe.json", "metrics.jsonl", "checkpoints/step_1.pt", "encoder/x.json", "model.safetensors"]
+    "name",
+    [
+        "recipe.json",
+        "metrics.jsonl",
+        "checkpoints/step_1.pt",
+        "encoder/x.json",
+        "classifier/classifier.json",
+        "model.safetensors",
+    ],
 )
 def test_files_of_a_run_are_not_replaced_but_results_may_lie_beside_them(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"--out .*{name} is a file of --run .* itself; give another"):

@@ -16,6 +16,9 @@ from unreel.errors import WeightsError
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig, hash_encoder, read_encoder, write_encoder
 from unreel.models.c3d import C3DConfig
+from unreel.models.resnet2d import ResNetConfig
+
+SHIFT_SETTINGS = ("temporal_shift", "shift_divisor")
 
 
 @pytest.fixture
@@ -208,7 +211,7 @@ def test_a_failed_write_leaves_the_old_encoder(folder: Path, monkeypatch: pytest
         raise OSError("disk full")
 
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr("unreel.features.encoder_files.save_file", fail)
+    monkeypatch.setattr("unreel.features.weight_files.save_file", fail)
     with pytest.raises(OSError, match="disk full"):
         build_encoder(seed=1).save(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -220,7 +223,7 @@ def test_a_stop_between_the_two_files_leaves_a_pair_that_is_refused(
     def stop(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unreel.features.encoder_files.write_json", stop)
+    monkeypatch.setattr("unreel.features.weight_files.write_json", stop)
     with pytest.raises(KeyboardInterrupt):
         build_encoder(seed=1).save(folder)
     with pytest.raises(WeightsError, match="do not belong together"):
@@ -230,3 +233,14 @@ def test_a_stop_between_the_two_files_leaves_a_pair_that_is_refused(
 def test_the_configuration_survives_json() -> None:
     config = build_encoder().config
     assert json.loads(json.dumps(config_to_dict(config)))["backbone"] == config_to_dict(config.backbone)
+
+
+def test_an_encoder_from_before_the_temporal_shift_still_fits(tmp_path: Path) -> None:
+    """Its description lacks the two settings, and its hash was taken without them."""
+    encoder = Encoder.untrained(EncoderConfig(ResNetConfig(depth=18, width=0.125)))
+    encoder.save(tmp_path)
+    edit(tmp_path, lambda description: [description["backbone"].pop(name) for name in SHIFT_SETTINGS])
+    assert Encoder.load(tmp_path).config == encoder.config
+    edit(tmp_path, lambda description: description["backbone"].update(temporal_shift=True))
+    with pytest.raises(WeightsError, match="do not belong together"):
+        Encoder.load(tmp_path)

@@ -4,10 +4,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unreel.augment.evaluation_views import EvaluationViews
 from unreel.data.block_clips import BlockClips, BlocksAndSegmentClips
 from unreel.data.clips import ClipSampling, FramePerPart, GridFrames, RandomClips, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
 from unreel.data.frame_pairs import RandomFramePairs
+from unreel.data.offset_clips import OffsetClips
 from unreel.data.pace_clips import PaceClips
 from unreel.data.segment_clips import ClipPairAndSegments, SegmentClips
 from unreel.data.segments import OppositeHalves, SegmentFrames, SegmentPairs
@@ -111,3 +113,104 @@ def test_a_clip_of_one_frame_has_no_stride_span_or_short_video(change: dict[str,
     assert spec.build_sampling(30) == SpacedFrames(30)
     # linspace(1, 10, 4) is 1, 4, 7, 10.
     assert spec.build_sampling(4).sample(10, ANY).frames_NT.tolist() == [[0], [3], [6], [9]]
+
+
+def test_segments_are_one_clip_of_the_middle_frames() -> None:
+    spec = InputSpec(sampling="segments", num_frames=3)
+    assert spec.build_sampling(1) == SegmentFrames(3, jitter=False)
+    assert replace(spec, num_frames=1).build_sampling(1) == SegmentFrames(1, jitter=False)
+    with pytest.raises(
+        ValueError, match=r"clips_per_video must be 1 where .* segment .*, got 10; ask for more"
+    ):
+        spec.build_sampling(10)
+
+
+def test_views_leave_what_they_do_not_name() -> None:
+    spec = InputSpec(frame_stride=3, mean=(0.1, 0.2, 0.3), short_video="loop")
+    assert spec.with_views(EvaluationViews()) == spec
+    views = EvaluationViews(num_frames=8, crop_px=96, height=100)
+    expected = replace(spec, num_frames=8, crop_px=96, decode_height=100, decode_width=0)
+    assert spec.with_views(views) == expected
+    assert spec.with_views(EvaluationViews(height=130, width=140)).frame_size == FrameSize(130, 140)
+
+
+def test_starts_are_changed_both_ways() -> None:
+    offset = InputSpec().with_views(EvaluationViews(starts="offset"))
+    assert offset.build_sampling(10) == OffsetClips(10, 16, 2, "shrink_stride")
+    assert offset.with_views(EvaluationViews()) == InputSpec()
+
+
+@pytest.mark.parametrize("sampling", ["segments", "frame_per_part"])
+def test_offset_starts_are_for_clips_of_a_fixed_stride(sampling: Any) -> None:
+    with pytest.raises(ValueError, match=rf'starts="offset" is for clips of a fixed stride, .*{sampling}'):
+        InputSpec(sampling=sampling).with_views(EvaluationViews(starts="offset"))
+
+
+@pytest.mark.parametrize("views", [EvaluationViews(crop_px=129), EvaluationViews(height=111)])
+def test_a_crop_that_does_not_fit_is_refused(views: EvaluationViews) -> None:
+    with pytest.raises(ValueError, match=r"does not fit into frames whose short side is (128|111); give a"):
+        InputSpec().with_views(views)
+
+
+CACL = InputSpec(num_frames=16, frame_stride=2)
+CCL = InputSpec(sampling="frame_per_part", num_frames=8, span_frames=64)
+TSN = InputSpec(sampling="segments", num_frames=3, decode_height=256, decode_width=0, crop_px=224)
+SCVRL = InputSpec(num_frames=16, frame_stride=4, decode_height=256, decode_width=0, crop_px=224)
+
+
+def spell_out_cacl(length: int) -> list[list[int]]:
+    return [[int(start) + 2 * time for time in range(16)] for start in np.linspace(0, length - 32, 10)]
+
+
+def spell_out_ccl(length: int) -> list[list[int]]:
+    # Ten clips of 64 frames, spread evenly; the middle of each of the 8 parts of 8 frames.
+    return [[k * (length - 64) // 9 + 8 * part + 4 for part in range(8)] for k in range(10)]
+
+
+def spell_out_segments(length: int, frames: int) -> list[list[int]]:
+    exact = [i * length / frames + length / (2 * frames) for i in range(frames)]
+    return [[int(value + 1e-9) for value in exact]]
+
+
+def spell_out_scvrl(length: int) -> list[list[int]]:
+    return [[k * ((length - 64) // 9) + 4 * time for time in range(16)] for k in range(10)]
+
+
+PROTOCOLS = {
+    "cacl": (CACL, EvaluationViews(10, average="logits"), spell_out_cacl, (128, 171, 112)),
+    "ccl": (CCL, EvaluationViews(10), spell_out_ccl, (128, 171, 112)),
+    "vclr ucf101": (
+        TSN,
+        EvaluationViews(1, 25, crop_px=256, height=256, average="logits"),
+        lambda length: spell_out_segments(length, 25),
+        (256, 0, 256),
+    ),
+    "vclr something": (
+        TSN,
+        EvaluationViews(1, 8, "ten", average="logits"),
+        lambda length: spell_out_segments(length, 8),
+        (256, 0, 224),
+    ),
+    "vclr activitynet": (
+        TSN,
+        EvaluationViews(1, 25, "three", crop_px=256, height=256, average="logits"),
+        lambda length: spell_out_segments(length, 25),
+        (256, 0, 256),
+    ),
+    "scvrl": (
+        SCVRL,
+        EvaluationViews(10, 0, "three", 224, 224, starts="offset"),
+        spell_out_scvrl,
+        (224, 0, 224),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("length", [64, 100, 173, 300])
+def test_the_frames_of_every_paper_are_those_of_its_formula(name: str, length: int) -> None:
+    trained, views, spell_out, sizes = PROTOCOLS[name]
+    spec = trained.with_views(views)
+    assert (spec.decode_height, spec.decode_width, spec.crop_px) == sizes
+    found = spec.build_sampling(views.clips).sample(length, ANY).frames_NT.tolist()
+    assert found == spell_out(length)

@@ -50,6 +50,11 @@ def test_a_network_of_clips_is_refused(name: str) -> None:
         replace(VCLR.Config(), backbone=BACKBONES[name])
 
 
+def test_a_network_that_shifts_channels_between_frames_is_refused_by_that_name() -> None:
+    with pytest.raises(ValueError, match=r"must see single frames, got temporal_shift: .* take resnet_18"):
+        replace(VCLR.Config(), backbone=BACKBONES["tsm_resnet_50"])
+
+
 @pytest.mark.parametrize(("queue_length", "least"), [(0, 2), (16, 1)])
 def test_without_a_queue_a_part_of_the_batch_has_two_videos(queue_length: int, least: int) -> None:
     config = VCLR.Config(queue_length=queue_length)

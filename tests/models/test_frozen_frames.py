@@ -158,6 +158,8 @@ def test_the_state_is_the_networks_weights_and_brings_them_back() -> None:
 def test_a_network_that_mixes_frames_is_refused() -> None:
     with pytest.raises(ValueError, match="must see each frame alone, got C3D; use the 2D ResNet"):
         FrozenFrames(C3DConfig(width=0.125).build(), **PLAIN, **IMAGENET)
+    with pytest.raises(ValueError, match="must see each frame alone, got temporal_shift"):
+        FrozenFrames(ResNet2D(depth=18, width=0.125, shift_divisor=8), **PLAIN, **IMAGENET)
 
 
 @pytest.mark.parametrize("name", ["view_std", "std"])

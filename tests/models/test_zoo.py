@@ -17,6 +17,7 @@ from unreel.models.initialization import init_convs_kaiming
 from unreel.models.mvit import MViTConfig
 from unreel.models.r2d3d import R2D3DConfig
 from unreel.models.r3d_50 import R3D50Config
+from unreel.models.resnet2d import ResNetConfig
 from unreel.models.resnet3d import R2Plus1DConfig, R3DConfig
 from unreel.models.s3d import S3D, S3DConfig
 from unreel.models.zoo import BACKBONES, BackboneConfig, build_backbone, find_backbone
@@ -117,6 +118,7 @@ def test_names_lead_to_configurations() -> None:
     assert find_backbone("r2plus1d_18_torchvision") == R2Plus1DConfig(
         depth=18, factorization="torchvision", init="kaiming"
     )
+    assert find_backbone("tsm_resnet_50") == ResNetConfig(temporal_shift=True, shift_divisor=8)
     assert find_backbone("s3d_torchvision") == S3DConfig(variant="torchvision")
     assert find_backbone("r3d_50") == R3D50Config()
     assert find_backbone("r2d3d_18") == R2D3DConfig()

@@ -13,8 +13,10 @@ _FILES_OF_RUNS = {
     "rejected.csv",
     "model.safetensors",
     "encoder.json",
+    "classifier.json",
+    "localizer.json",
 }
-_FOLDERS_OF_RUNS = {"checkpoints", "encoder"}
+_FOLDERS_OF_RUNS = {"checkpoints", "encoder", "classifier", "localizer"}
 """What runs and encoders keep in their folders; results may lie beside it."""
 
 

@@ -4,8 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from unreel.augment.evaluation_views import EvaluationViews
 from unreel.data.clips import ClipSampling, FramePerPart, ShortVideo, UniformClips, WholeVideo
 from unreel.data.decode import FrameSize
+from unreel.data.offset_clips import OffsetClips
+from unreel.data.segments import SegmentFrames
 from unreel.data.spaced_frames import SpacedFrames
 
 
@@ -17,9 +20,10 @@ class InputSpec:
         ValueError: a number is out of range.
     """
 
-    sampling: Literal["clip", "frame_per_part"] = "clip"
+    sampling: Literal["clip", "frame_per_part", "segments", "offset_clip"] = "clip"
     """"clip": frames a fixed stride apart; "frame_per_part": one frame from each equal part of a span
-    (CCL)."""
+    (CCL); "segments": one frame from each equal segment of the video, a single clip (TSN); "offset_clip": a
+    "clip" whose starts are multiples of one offset (SCVRL)."""
     num_frames: int = 16
     """Frames per clip."""
     frame_stride: int = 2
@@ -96,15 +100,57 @@ class InputSpec:
     def build_sampling(self, clips_per_video: int) -> ClipSampling:
         """Return the rule that spreads clips evenly over a video, without chance.
 
-        Where a clip is one frame, frames are spaced from the first to the last, whatever the other settings.
+        Where a clip is one frame, frames are spaced from the first to the last, whatever the other settings
+        but "segments".
 
         Raises:
-            ValueError: ``clips_per_video`` is not positive.
+            ValueError: ``clips_per_video`` is not positive, or more than the one clip that segments make.
         """
         if clips_per_video < 1:
             raise ValueError(f"clips_per_video must be at least 1, got {clips_per_video}")
+        if self.sampling == "segments":
+            if clips_per_video != 1:
+                raise ValueError(
+                    f"clips_per_video must be 1 where a clip has a frame of every segment of the video, got "
+                    f"{clips_per_video}; ask for more frames per clip instead"
+                )
+            return SegmentFrames(self.num_frames, jitter=False)
         if self.num_frames == 1:
             return SpacedFrames(clips_per_video)
         if self.sampling == "frame_per_part":
             return FramePerPart(clips_per_video, self.num_frames, self.span_frames, jitter=False)
-        return UniformClips(clips_per_video, self.num_frames, self.frame_stride, self.short_video)
+        rule = OffsetClips if self.sampling == "offset_clip" else UniformClips
+        return rule(clips_per_video, self.num_frames, self.frame_stride, self.short_video)
+
+    def with_views(self, views: EvaluationViews) -> "InputSpec":
+        """Return what a network must be fed to be tested by certain views; what they leave open stays.
+
+        Raises:
+            ValueError: other starts are asked for than the clips can have, or the crop is larger than frames.
+        """
+        sampling = self.sampling
+        if views.starts == "offset" and sampling not in ("clip", "offset_clip"):
+            raise ValueError(
+                f'views.starts="offset" is for clips of a fixed stride, and this network takes {sampling!r}; '
+                'use "even"'
+            )
+        if sampling in ("clip", "offset_clip"):
+            sampling = "offset_clip" if views.starts == "offset" else "clip"
+        height, width = (
+            (views.height, views.width) if views.height else (self.decode_height, self.decode_width)
+        )
+        crop_px = views.crop_px or self.crop_px
+        shortest = min(height, width or height)
+        if (views.crop_px or views.height) and crop_px > shortest:
+            raise ValueError(
+                f"a crop of {crop_px} pixels does not fit into frames whose short side is {shortest}; give a "
+                "smaller views.crop_px, or a larger views.height"
+            )
+        return dataclasses.replace(
+            self,
+            sampling=sampling,
+            num_frames=views.num_frames or self.num_frames,
+            decode_height=height,
+            decode_width=width,
+            crop_px=crop_px,
+        )

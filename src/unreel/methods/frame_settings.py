@@ -83,8 +83,11 @@ class FrameSettings(MethodConfig):
         for name in ("queue_length", "shuffle_bn_group"):
             if getattr(self, name) < 0:
                 raise ValueError(f"method.{name} must not be negative, got {getattr(self, name)}")
-        if not isinstance(self.backbone, ResNetConfig):
+        if not isinstance(self.backbone, ResNetConfig) or self.backbone.temporal_shift:
+            kind = (
+                "temporal_shift" if isinstance(self.backbone, ResNetConfig) else type(self.backbone).__name__
+            )
             raise ValueError(
-                f"method.backbone must see single frames, got {type(self.backbone).__name__}: a 3D network "
-                "would see clips of one frame; take resnet_18 or resnet_50, or vclr_clips for 3D networks"
+                f"method.backbone must see single frames, got {kind}: a network that looks for neighbouring "
+                "frames would see clips of one; take resnet_18 or resnet_50, or vclr_clips for 3D networks"
             )

@@ -44,9 +44,10 @@ class FrozenFrames(nn.Module):
         self, backbone: Backbone, *, view_mean: Color, view_std: Color, mean: Color, std: Color
     ) -> None:
         super().__init__()
-        if not isinstance(backbone, ResNet2D):
+        if not isinstance(backbone, ResNet2D) or backbone.shift_divisor:
+            kind = "temporal_shift" if isinstance(backbone, ResNet2D) else type(backbone).__name__
             raise ValueError(
-                f"the frame network must see each frame alone, got {type(backbone).__name__}; use the 2D "
+                f"the frame network must see each frame alone, got {kind}; use the 2D "
                 "ResNet (architecture 'resnet')"
             )
         for name, values in (("view_std", view_std), ("std", std)):

@@ -42,6 +42,7 @@ BACKBONES: dict[str, BackboneConfig] = {
     "r3d_plus1_18": R3DPlus1Config(),
     "resnet_18": ResNetConfig(depth=18),
     "resnet_50": ResNetConfig(depth=50),
+    "tsm_resnet_50": ResNetConfig(depth=50, temporal_shift=True),
     "s3d": S3DConfig(),
     "s3d_torchvision": S3DConfig(variant="torchvision"),
     "r3d_50": R3D50Config(),
