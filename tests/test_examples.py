@@ -58,3 +58,20 @@ def test_a_demo_that_fails_stops_with_the_code_of_its_command(
         runpy.run_path(str(EXAMPLES[0].with_name("demo.py")), run_name="__main__")
     assert stop.value.code == 2
     assert "num_videos must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_few_labels_compares_the_trained_network_with_fresh_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--videos", "44", "--steps", "2", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["few_labels.py", *flags])
+    runpy.run_path(str(EXAMPLES[0].with_name("few_labels.py")), run_name="__main__")
+
+    out = capsys.readouterr().out
+    rows = {
+        name: [float(number) for number in re.findall(r"\d+\.\d", row)]
+        for name, row in re.findall(r"^│ (fresh|trained) +│(.*)$", out, re.MULTILINE)
+    }
+    assert list(rows) == ["fresh", "trained"]
+    assert all(len(shares) == 4 and all(0 <= share <= 100 for share in shares) for shares in rows.values())
+    assert len(re.findall(r"^videos/\S+\.mp4 shows \w+$", out, re.MULTILINE)) == 5
