@@ -9,6 +9,7 @@ from tests.data.motion_tables import write_motion
 from unreel.config import config_to_dict
 from unreel.data.sample_videos import write_video
 from unreel.data.scan import scan_videos
+from unreel.methods.supervised import Supervised
 from unreel.models.frame_transformer import FrameTransformerConfig
 from unreel.models.resnet2d import ResNetConfig
 from unreel.models.s3d import S3DConfig
@@ -51,6 +52,9 @@ def shrink_recipe(recipe: Recipe, catalog: Path, *, steps: int = 2) -> Recipe:
     sizes = {"queue_length": 16, "hidden_dim": 8, "embedding_dim": 8}
     known = config_to_dict(method)
     size_px = 32 if isinstance(method.backbone, S3DConfig) else 16  # S3D halves a side five times
+    if isinstance(method, Supervised.Config):
+        views = dataclasses.replace(method.views, num_frames=0, crop_px=0, height=0, width=0)
+        method = dataclasses.replace(method, views=dataclasses.replace(views, clips=min(views.clips, 2)))
     parts = {
         "frame_weights": Path("random"),
         "initial_weights": Path("random"),

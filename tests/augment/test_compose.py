@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -17,6 +17,8 @@ from unreel.augment.blur import blur_radius
 from unreel.augment.boxes import center_boxes, sample_random_boxes, sample_random_resized_boxes
 from unreel.augment.color import sample_color
 from unreel.augment.compose import ClipAugmentation
+from unreel.augment.multi_scale import sample_multi_scale_boxes
+from unreel.config import hash_config
 from unreel.seeding import RowGenerator
 
 EVERYTHING = ClipAugmentation(
@@ -45,6 +47,9 @@ def augment_frame_by_frame(
         ),
         "random": lambda: sample_random_boxes(sizes, settings_.size_px, generator.fork("crop")),
         "center": lambda: center_boxes(sizes, settings_.size_px),
+        "multi_scale": lambda: sample_multi_scale_boxes(
+            sizes, generator.fork("crop"), scales=settings_.crop_scales, num_places=settings_.crop_places
+        ),
     }
     boxes = laws[settings_.crop]()
     is_flipped = generator.fork("flip").bernoulli(settings_.flip_prob)
@@ -67,15 +72,17 @@ def augment_frame_by_frame(
 
 @settings(max_examples=12)
 @given(
-    crop=st.sampled_from(["random_resized", "random", "center"]),
+    crop=st.sampled_from(["random_resized", "random", "center", "multi_scale"]),
     height=st.integers(6, 24),
     width=st.integers(6, 24),
     first_key=st.integers(0, 10_000),
 )
+@example(crop="multi_scale", height=24, width=20, first_key=3)
+@example(crop="multi_scale", height=17, width=23, first_key=6)
 def test_every_frame_is_as_if_it_were_augmented_on_its_own(
     crop: Any, height: int, width: int, first_key: int
 ) -> None:
-    augmentation = dataclasses.replace(EVERYTHING, crop=crop)
+    augmentation = dataclasses.replace(EVERYTHING, crop=crop, crop_scales=(0.9, 0.5), crop_places=13)
     frames = reference.random_frames(first_key, 3, 2, height, width, 3)
     keys = [first_key, first_key + 1, first_key + 2]
     sizes = np.array([[height, width], [height, 5], [4, width]])
@@ -92,7 +99,7 @@ def test_with_everything_off_the_centre_is_returned_as_it_is() -> None:
     torch.testing.assert_close(NOTHING.apply(frames, RowGenerator([1, 2])), expected, atol=1e-7, rtol=1e-6)
 
 
-@pytest.mark.parametrize("crop", ["random_resized", "random", "center"])
+@pytest.mark.parametrize("crop", ["random_resized", "random", "center", "multi_scale"])
 def test_a_clip_that_stands_still_stays_still(crop: Any) -> None:
     picture = reference.random_frames(1, 8, 1, 24, 30, 3)
     out = dataclasses.replace(EVERYTHING, crop=crop).apply(
@@ -102,7 +109,7 @@ def test_a_clip_that_stands_still_stays_still(crop: Any) -> None:
     assert out.std() > 0.1
 
 
-@pytest.mark.parametrize("crop", ["random_resized", "random"])
+@pytest.mark.parametrize("crop", ["random_resized", "random", "multi_scale"])
 def test_a_clip_is_augmented_alike_whatever_batch_it_is_in(crop: Any) -> None:
     augmentation = dataclasses.replace(EVERYTHING, crop=crop)
     frames = reference.random_frames(2, 6, 2, 24, 30, 3)
@@ -120,7 +127,7 @@ def test_padding_around_a_clip_changes_nothing() -> None:
     frames = reference.random_frames(3, 4, 2, 17, 23, 3)
     padded = torch.full((4, 2, 31, 40, 3), 255, dtype=torch.uint8)
     padded[:, :, :17, :23] = frames
-    for crop in ("random_resized", "random", "center"):
+    for crop in ("random_resized", "random", "center", "multi_scale"):
         augmentation = dataclasses.replace(EVERYTHING, crop=crop)
         alone = augmentation.apply(frames, RowGenerator(range(4)))
         inside = augmentation.apply(padded, RowGenerator(range(4)), sizes_B2=torch.tensor([[17, 23]] * 4))
@@ -215,7 +222,13 @@ def test_a_flash_survives_the_change_of_contrast() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"crop": "middle"}, "crop must be 'random_resized', 'random' or 'center', got 'middle'"),
+        ({"crop": "middle"}, r"crop must be one of \('random_resized', .*'multi_scale'\), got 'middle'"),
+        ({"crop_scales": ()}, r"crop_scales must be shares .* at most 1, the largest first, got \(\)"),
+        ({"crop_scales": (1.1, 0.5)}, r"crop_scales must be .*got \(1.1, 0.5\)"),
+        ({"crop_scales": (0.5, 0.0)}, "crop_scales must be"),
+        ({"crop_scales": (0.66, 1.0)}, "crop_scales must be .*the largest first"),
+        ({"crop_scales": (math.nan,)}, "crop_scales must be"),
+        ({"crop_places": 4}, "crop_places must be 5 or 13, got 4"),
         ({"size_px": 0}, "size_px must be at least 1 pixel, got 0"),
         ({"flip_prob": 1.5}, r"flip_prob must lie in \[0, 1\], got 1.5"),
         ({"jitter_prob": -0.1}, r"jitter_prob must lie in \[0, 1\], got -0.1"),
@@ -267,3 +280,22 @@ def test_only_crop_cuts_and_normalises_and_does_nothing_else() -> None:
     for clip, source in zip(clips, whole, strict=True):
         windows = [source[:, :, top : top + 8, left : left + 8] for top in range(5) for left in range(7)]
         assert any(torch.allclose(clip, window, atol=1e-5) for window in windows)
+
+
+def test_crops_of_a_few_sizes_fill_the_square() -> None:
+    # Short side 20, shares 1 and 0.5: 10 and 20 pixels; a ramp to the right shows how wide the crop was.
+    ramp = (torch.arange(24) * 10).to(torch.uint8).view(1, 1, 1, 24, 1).expand(400, 1, 20, 24, 3)
+    augmentation = dataclasses.replace(NOTHING, crop="multi_scale", size_px=20, crop_scales=(1.0, 0.5))
+    out = augmentation.apply(ramp, RowGenerator(range(400)))
+    assert out.shape == (400, 3, 1, 20, 20)
+    slope = (out[:, 0, 0, 0, 15] - out[:, 0, 0, 0, 5]) * 255 / 100
+    wide = (slope - 1.0).abs() < 0.02
+    assert ((slope[~wide] - 0.5).abs() < 0.02).all()
+    assert wide.float().mean().item() == pytest.approx(0.5, abs=0.12)  # standard deviation 0.025
+
+
+def test_settings_of_other_crops_leave_the_hash_of_older_files() -> None:
+    old = hash_config(ClipAugmentation())
+    assert hash_config(ClipAugmentation(crop_scales=(1.0, 0.875, 0.75, 0.66), crop_places=5)) == old
+    others = [ClipAugmentation(crop_places=13), ClipAugmentation(crop_scales=(1.0,))]
+    assert len({old, *map(hash_config, others)}) == 3

@@ -12,10 +12,18 @@ from unreel.config import config_to_dict
 from unreel.errors import TrainingError
 from unreel.methods.method import Method
 from unreel.recipes import ccl, find
-from unreel.recipes.find import find_recipe, list_recipes, load_run_method, load_run_recipe
+from unreel.recipes.find import (
+    find_recipe,
+    find_recipe_of,
+    list_recipes,
+    list_recipes_of,
+    load_run_method,
+    load_run_recipe,
+)
 from unreel.train.checkpoint import LoadedWeights
+from unreel.train.localization import LocalizationRecipe
 from unreel.train.pretrain import pretrain
-from unreel.train.recipe import Recipe
+from unreel.train.recipe import Recipe, TrainingRecipe
 
 OUTSIDE = """
 from unreel.recipes.moco import small
@@ -53,6 +61,31 @@ def test_a_name_is_file_and_function() -> None:
 
 def test_a_recipe_may_live_outside_the_package(outside: str) -> None:
     assert isinstance(find_recipe(f"{outside}:mine")(), Recipe)
+
+
+def test_annotations_may_be_postponed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = OUTSIDE.replace("\nfrom unreel", "from __future__ import annotations\nfrom unreel", 1)
+    (tmp_path / "my_later_recipes.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert isinstance(find_recipe("my_later_recipes:mine")(), Recipe)
+    with pytest.raises(ValueError, match="has no function 'not_a_recipe'"):
+        find_recipe("my_later_recipes:not_a_recipe")
+
+
+def test_recipes_of_one_kind_are_found_apart_from_others(outside: str) -> None:
+    """Localisers are trained by another command than representations."""
+    assert "bmn.small" not in list_recipes()
+    assert list_recipes_of(TrainingRecipe).keys() == (
+        list_recipes().keys() | list_recipes_of(LocalizationRecipe).keys()
+    )
+    assert isinstance(find_recipe_of(LocalizationRecipe, "bmn.small")(), LocalizationRecipe)
+    with pytest.raises(ValueError, match=r"'bmn.small' is for another command; `unreel recipes bmn.small`"):
+        find_recipe("bmn.small")
+    with pytest.raises(ValueError, match=r"'moco.small' is for another command"):
+        find_recipe_of(LocalizationRecipe, "moco.small")
+    with pytest.raises(ValueError, match=r"`-> LocalizationRecipe`; it has none"):
+        find_recipe_of(LocalizationRecipe, f"{outside}:mine")
+    assert isinstance(find_recipe_of(TrainingRecipe, f"{outside}:mine")(), Recipe)
 
 
 @pytest.mark.parametrize(

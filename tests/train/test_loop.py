@@ -15,11 +15,28 @@ import torch
 
 from tests.corpus import shrink_recipe
 from tests.train.runs import build_recipe, is_same, load_weights
+from unreel.methods.supervised import Supervised
+from unreel.models.c3d import C3DConfig
 from unreel.models.resnet2d import ResNetConfig
-from unreel.recipes import cacl, ccl, dpc, moco, pace, scvrl, seco, vclr, vclr_clips, vclr_dpc, vince
+from unreel.recipes import (
+    cacl,
+    ccl,
+    dpc,
+    finetune_vclr,
+    moco,
+    pace,
+    scvrl,
+    seco,
+    vclr,
+    vclr_clips,
+    vclr_dpc,
+    vince,
+)
 from unreel.seeding import derive_key
+from unreel.train.finetune import finetune
 from unreel.train.pretrain import pretrain
 from unreel.train.recipe import Recipe
+from unreel.train.run import TrainingSummary
 
 STEPS = 3
 FRAMES = {
@@ -52,6 +69,7 @@ KINDS = (
     "blocks and segments",
     "shuffles",
     "shuffles in-batch",
+    "classes",
 )
 
 
@@ -67,6 +85,18 @@ def shuffles_of(name: str, catalog: Path) -> Recipe:
     changes["augmentation"] = replace(recipe.method.augmentation, size_px=32)
     method = replace(recipe.method, **changes)
     return replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
+
+
+def classes_of(name: str, catalog: Path) -> Recipe:
+    """Return a recipe of fine-tuning; two processes would draw dropout of their own."""
+    recipe = shrink_recipe(finetune_vclr.ucf101_s3d(), catalog, steps=STEPS)
+    augmentation = replace(recipe.method.augmentation, size_px=32)
+    changes = {"augmentation": augmentation, "dropout_prob": 0.0, "backbone": C3DConfig(width=0.125)}
+    method = replace(recipe.method, classes=("speed0", "speed1", "speed2"), **changes)
+    return replace(recipe, method=method, data=replace(recipe.data, height=36, width=48))
+
+
+OWN = {"shuffles": shuffles_of, "shuffles in-batch": shuffles_of, "classes": classes_of}
 
 
 def recipe_of(name: str, catalog: Path) -> Recipe:
@@ -116,8 +146,8 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
             changes |= {"temperature": 0.2, "shuffle_bn_group": 64}
         method = replace(recipe.method, **changes)
         recipe = replace(recipe, method=method, data=replace(recipe.data, height=72, width=96))
-    elif name.startswith("shuffles"):
-        recipe = shuffles_of(name, catalog)
+    elif name in OWN:
+        recipe = OWN[name](name, catalog)
     elif name == "in-batch":
         recipe = shrink_recipe(moco.small(), catalog, steps=STEPS)
     else:
@@ -126,6 +156,11 @@ def recipe_of(name: str, catalog: Path) -> Recipe:
     lr = 1e-4 if name.startswith("blocks") else 1e-3
     optimizer = replace(recipe.train.optimizer, name="sgd", lr=lr, lr_per_videos=0)
     return replace(recipe, train=replace(recipe.train, batch_norm="synchronized", optimizer=optimizer))
+
+
+def train_recipe(recipe: Recipe, run: Path, **settings: object) -> TrainingSummary:
+    train = finetune if isinstance(recipe.method, Supervised.Config) else pretrain
+    return train(recipe, run, **settings)
 
 
 def initial_weights(recipe: Recipe) -> dict[str, torch.Tensor]:
@@ -139,7 +174,7 @@ def train_as(rank: int, port: int, catalog: Path, runs: Path) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1"}
     for offset, name in enumerate(KINDS):
         os.environ["MASTER_PORT"] = str(port + offset)
-        pretrain(recipe_of(name, catalog), runs / name, recipe_name=name)
+        train_recipe(recipe_of(name, catalog), runs / name, recipe_name=name)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +201,7 @@ def lone_run(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable
 
     @functools.cache
     def train_alone(name: str) -> Path:
-        assert pretrain(recipe_of(name, corpus), runs / name, recipe_name=name).steps == STEPS
+        assert train_recipe(recipe_of(name, corpus), runs / name, recipe_name=name).steps == STEPS
         return runs / name
 
     return train_alone
@@ -179,7 +214,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     whole, part = lone_run(name), tmp_path / "part"
     shutil.copytree(whole, part)
     (part / "checkpoints" / f"step-{STEPS:08}.pt").unlink()
-    resumed = pretrain(recipe_of(name, corpus), part, recipe_name=name, is_resumed=True)
+    resumed = train_recipe(recipe_of(name, corpus), part, recipe_name=name, is_resumed=True)
     assert (resumed.first_step, resumed.steps) == (2, STEPS)
     assert is_same(load_weights(part), load_weights(whole))
 

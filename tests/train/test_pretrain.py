@@ -19,9 +19,9 @@ from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
 from unreel.features.input_spec import InputSpec
 from unreel.methods.cacl import CACL
-from unreel.recipes import cacl, ccl, moco
+from unreel.recipes import cacl, ccl, finetune, moco
 from unreel.recipes.find import load_run_recipe
-from unreel.train.pretrain import pretrain
+from unreel.train.pretrain import pretrain, refuse_classes
 from unreel.train.recipe import Recipe
 from unreel.train.run import read_run_recipe
 
@@ -333,6 +333,19 @@ def test_weights_that_are_not_finite_are_never_saved(corpus: Path, tmp_path: Pat
     ):
         weights_after_one_step(corpus, tmp_path / "run", lr=float("inf"))
     assert not list((tmp_path / "run").glob("checkpoints/*.pt"))
+
+
+def test_a_recipe_of_classes_is_refused_with_the_command_that_takes_it(corpus: Path, tmp_path: Path) -> None:
+    recipe = shrink_recipe(finetune.small(), corpus)
+    words = r"learns classes, not a representation: `unreel finetune"
+    with pytest.raises(ValueError, match=rf"{words} finetune.small`"):
+        pretrain(recipe, tmp_path / "run", recipe_name="finetune.small")
+    with pytest.raises(ValueError, match=rf"{words} --resume {tmp_path}`"):
+        pretrain(recipe, tmp_path, recipe_name="finetune.small", is_resumed=True)
+    with pytest.raises(ValueError, match=rf"{words} my:own`"):
+        refuse_classes(recipe, "my:own")
+    refuse_classes(build_recipe(corpus), "moco.small")
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_step_shuffles_anew(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

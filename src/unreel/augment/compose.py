@@ -1,8 +1,9 @@
 """The augmentation of a clip: what may happen, how strongly, how often."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,16 @@ from unreel.augment.blur import blur_radius, gaussian_taps
 from unreel.augment.boxes import center_boxes, sample_random_boxes, sample_random_resized_boxes
 from unreel.augment.color import ColorMap, compose_color, sample_color
 from unreel.augment.inputs import check_frames
+from unreel.augment.multi_scale import NumPlaces, sample_multi_scale_boxes
 from unreel.augment.render import Resampler, render_clips
 from unreel.augment.spatial import AxisMap
+from unreel.config import ADDED_LATER
 from unreel.seeding import RowGenerator
 
 # B clips, T frames, H W pixels, C channels
+
+Crop = Literal["random_resized", "random", "center", "multi_scale"]
+"""Which part of a picture is kept; see `ClipAugmentation`."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue over ImageNet, on the scale [0, 1]."""
@@ -37,15 +43,21 @@ class ClipAugmentation:
         ValueError: a setting is outside its range.
     """
 
-    crop: Literal["random_resized", "random", "center"] = "random"
+    crop: Crop = "random"
     """Which part of the picture is kept: a box of random area and aspect ratio, a square of ``size_px`` at a
-    random place, or the square in the middle. A picture smaller than the square is scaled up to it."""
+    random place, the square in the middle, or a box of one of a few sizes at one of a few places (TSN). A
+    picture smaller than the square is scaled up to it."""
     size_px: int = 112
     """Height and width of the result in pixels."""
     crop_area: tuple[float, float] = (0.2, 1.0)
     """Smallest and largest share of the picture that a ``random_resized`` crop keeps."""
     crop_aspect: tuple[float, float] = (0.75, 4.0 / 3.0)
     """Smallest and largest width divided by height of a ``random_resized`` crop."""
+    crop_scales: tuple[float, ...] = field(default=(1.0, 0.875, 0.75, 0.66), metadata=ADDED_LATER)
+    """Shares of the short side that height and width of a ``multi_scale`` crop may be, the largest first;
+    the two are neighbours here, or the same."""
+    crop_places: NumPlaces = field(default=5, metadata=ADDED_LATER)
+    """Places that a ``multi_scale`` crop may have: corners and middle, or eight more between them."""
     flip_prob: float = 0.5
     """Probability of mirroring left and right."""
     jitter_prob: float = 0.8
@@ -96,8 +108,16 @@ class ClipAugmentation:
         )
 
     def __post_init__(self) -> None:
-        if self.crop not in ("random_resized", "random", "center"):
-            raise ValueError(f"crop must be 'random_resized', 'random' or 'center', got {self.crop!r}")
+        if self.crop not in get_args(Crop):
+            raise ValueError(f"crop must be one of {get_args(Crop)}, got {self.crop!r}")
+        bounds = (1.0, *self.crop_scales)
+        if not self.crop_scales or not all(0.0 < small <= large for large, small in pairwise(bounds)):
+            raise ValueError(
+                "crop_scales must be shares of the short side, above 0 and at most 1, the largest first, got "
+                f"{self.crop_scales}"
+            )
+        if self.crop_places not in get_args(NumPlaces):
+            raise ValueError(f"crop_places must be 5 or 13, got {self.crop_places!r}")
         if self.size_px < 1:
             raise ValueError(f"size_px must be at least 1 pixel, got {self.size_px}")
         for name in ("flip_prob", "jitter_prob", "grayscale_prob", "blur_prob"):
@@ -168,6 +188,10 @@ class ClipAugmentation:
         if self.crop == "random_resized":
             return sample_random_resized_boxes(
                 sizes_B2, generator, area=self.crop_area, aspect=self.crop_aspect
+            )
+        if self.crop == "multi_scale":
+            return sample_multi_scale_boxes(
+                sizes_B2, generator, scales=self.crop_scales, num_places=self.crop_places
             )
         if self.crop == "random":
             return sample_random_boxes(sizes_B2, self.size_px, generator)

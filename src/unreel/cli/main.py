@@ -17,8 +17,12 @@ COMMANDS = {
     "recipes": ("recipes", "list the recipes, or show one with every number"),
     "pretrain": ("pretrain", "learn a representation from unlabelled video"),
     "extract": ("extract", "turn videos into vectors with a trained encoder"),
+    "finetune": ("finetune", "learn the classes of labelled videos, from an encoder or from scratch"),
+    "localize": ("localize", "find when something happens: vectors over time, training, proposals, recall"),
     "evaluate": ("evaluate", "measure what was learned: retrieval, k-NN, SVM, the tasks of CCL and of CACL"),
     "report": ("report", "draw figures of what a run has learned"),
+    "predict": ("predict", "say what is in a video, by a classifier that was fine-tuned or fitted"),
+    "export": ("export", "hand a network or vectors to others: Hugging Face, torchvision, ONNX, NumPy"),
     "search": ("search", "find the videos most like a given one"),
 }
 """Command -> (module of this package, what it does). Modules are imported only when their command is run."""

@@ -8,7 +8,10 @@ import tyro
 
 from unreel.cli.terminal import parse_arguments, print_summary, print_table
 from unreel.config import iterate_leaves
-from unreel.recipes.find import find_recipe, list_recipes
+from unreel.methods.supervised import Supervised
+from unreel.recipes.find import find_recipe_of, list_recipes_of
+from unreel.train.localization import LocalizationRecipe
+from unreel.train.recipe import TrainingRecipe
 
 
 @dataclass(frozen=True)
@@ -27,19 +30,25 @@ def main(argv: Sequence[str]) -> None:
     if arguments.name:
         _show(arguments.name)
     else:
-        rows = [(name, _first_line(function)) for name, function in list_recipes().items()]
+        rows = [(name, _first_line(function)) for name, function in list_recipes_of(TrainingRecipe).items()]
         print_table("Recipes", ["name", "what it is"], rows)
-        print_summary("", {}, next_steps=["unreel recipes NAME", "unreel pretrain NAME --help"])
+        steps = ["unreel recipes NAME", "unreel pretrain NAME --help", "unreel finetune finetune.NAME --help"]
+        print_summary("", {}, next_steps=steps)
 
 
 def _show(name: str) -> None:
-    function = find_recipe(name)
+    function = find_recipe_of(TrainingRecipe, name)
+    recipe = function()
+    command, needed = "pretrain", ""
+    if isinstance(recipe, LocalizationRecipe):
+        command, needed = "localize train", " --data.features grid.parquet"
+    elif isinstance(recipe.method, Supervised.Config):
+        command, needed = "finetune", " --encoder ENCODER"
+    run = f"runs/{name.replace(':', '.')}"
     print_summary(
         f"{name}: {inspect.getdoc(function)}",
-        {setting: _write(value) for setting, value in iterate_leaves(function())},
-        next_steps=[
-            f"unreel pretrain {name} --data.catalog catalog.parquet --run runs/{name.replace(':', '.')}"
-        ],
+        {setting: _write(value) for setting, value in iterate_leaves(recipe)},
+        next_steps=[f"unreel {command} {name}{needed} --data.catalog catalog.parquet --run {run}"],
     )
 
 

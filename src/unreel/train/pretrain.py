@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unreel.methods.supervised import Supervised
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
 from unreel.train.export import export_encoder
 from unreel.train.recipe import Recipe
@@ -35,8 +36,9 @@ def pretrain(
     Raises:
         TrainingError: the folder holds another run, cannot be resumed, or the training fails.
         CatalogError: the videos cannot be found.
-        ValueError: the settings do not fit the videos or the machine.
+        ValueError: the recipe learns classes, or the settings do not fit the videos or the machine.
     """
+    refuse_classes(recipe, f"--resume {run}" if is_resumed else recipe_name)
     return run_training(
         recipe,
         run,
@@ -46,3 +48,17 @@ def pretrain(
         progress=progress,
         warn=warn,
     )
+
+
+def refuse_classes(recipe: Recipe, words: str) -> None:
+    """Refuse a recipe of fine-tuning, which would leave no classifier here.
+
+    Args:
+        recipe: any.
+        words: behind `unreel finetune`, which takes it.
+
+    Raises:
+        ValueError: it learns classes.
+    """
+    if isinstance(recipe.method, Supervised.Config):
+        raise ValueError(f"this recipe learns classes, not a representation: `unreel finetune {words}`")
