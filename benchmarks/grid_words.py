@@ -3,7 +3,7 @@
 Commands, colours and adverbs, twelve words in all; each clip has the twelve frames around a word's middle.
 
     python benchmarks/grid_words.py grid/labels.csv --out grid_words
-    python benchmarks/small_corpus.py grid_words/videos.csv --suite shuffles
+    python benchmarks/small_corpus.py grid_words/videos.csv --suite words
 """
 
 import argparse

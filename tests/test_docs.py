@@ -15,6 +15,7 @@ import torch
 
 from tests.evaluate.tiny_cacl import tiny, write_run
 from unreel import __version__
+from unreel.cli import evaluate, localize, report
 from unreel.cli.main import COMMANDS, run
 from unreel.data.sample_videos import make_sample_videos
 from unreel.models.resnet2d import ResNet2D
@@ -28,16 +29,8 @@ PAGES = [
     ROOT / "CHANGELOG.md",
 ]
 FIRST_PAGE = ROOT / "docs" / "quickstart.md"
-PROTOCOLS = (
-    "retrieval",
-    "knn",
-    "svm",
-    "cycle",
-    "similarity",
-    "degree",
-    "shuffle-sensitivity",
-    "motion-gain",
-)
+GROUPS = {"evaluate": evaluate.PROTOCOLS, "localize": localize.STEPS, "report": report.FIGURES}
+MEMBERS = [[command, name] for command, members in GROUPS.items() for name in members]
 
 # ```language name, and above it perhaps a comment such as <!-- the test adds: pretrain --train.steps 2 -->
 BLOCK = re.compile(
@@ -191,7 +184,7 @@ def test_every_command_is_documented(command: str) -> None:
     assert f"| `unreel {command}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("words", [[name] for name in COMMANDS] + [["evaluate", name] for name in PROTOCOLS])
+@pytest.mark.parametrize("words", [[name] for name in COMMANDS] + MEMBERS)
 def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--help"]) == 0
     out = capsys.readouterr().out
@@ -200,10 +193,10 @@ def test_every_command_has_help_with_an_example(words: list[str], capsys: pytest
     assert example[1] == words[0]
 
 
-def test_the_protocols_are_all_there() -> None:
-    from unreel.cli.evaluate import PROTOCOLS as KNOWN
-
-    assert set(KNOWN) == set(PROTOCOLS)
+@pytest.mark.parametrize("words", MEMBERS, ids=" ".join)
+def test_every_member_of_a_group_is_on_a_page(words: list[str]) -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert f"unreel {' '.join(words)}" in pages
 
 
 def test_every_decision_that_the_code_refers_to_is_explained() -> None:

@@ -74,6 +74,22 @@ def test_a_group_moves_by_its_own_factors_or_at_its_own_rate() -> None:
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.02, 0.0, 0.01]
 
 
+def test_a_checkpoint_from_before_factors_goes_on_and_a_newer_one_keeps_them() -> None:
+    layer = nn.Linear(2, 2)
+    groups = [ParameterGroup([layer.weight], lr_factor=5.0), ParameterGroup([layer.bias], fixed_lr=0.001)]
+    state = build_optimizer(OptimizerConfig(), groups).state_dict()
+    plain = [ParameterGroup([layer.weight]), ParameterGroup([layer.bias])]
+    restored = build_optimizer(OptimizerConfig(), plain)
+    restored.load_state_dict(state)
+    set_learning_rate(restored, 0.2)
+    assert [group["lr"] for group in restored.param_groups] == pytest.approx([1.0, 0.001])
+    for group in state["param_groups"]:
+        del group["lr_factor"], group["fixed_lr"]
+    restored.load_state_dict(state)
+    set_learning_rate(restored, 0.2)
+    assert [group["lr"] for group in restored.param_groups] == [0.2, 0.2]
+
+
 def test_a_group_without_anything_that_learns_is_left_out() -> None:
     frozen, free = nn.Linear(2, 2).requires_grad_(False), nn.Linear(2, 2)
     groups = [ParameterGroup(list(frozen.parameters())), ParameterGroup(list(free.parameters()))]

@@ -6,6 +6,7 @@ FIGURES = {
     "attention": ("report_attention", "which frames CACL's transformer looks at, and in their shuffled copy"),
     "gradcam": ("report_gradcam", "where in the frames of a few videos a network looks (Grad-CAM)"),
     "retrieval": ("report_retrieval", "what one or more encoders find: frames of queries and nearest videos"),
+    "timeline": ("report_timeline", "what a localiser proposes, beside what is true, over a few videos"),
     "motion-gain": ("report_motion_gain", "what one encoder gains on another, class by class, over motion"),
     "motion": ("report_motion", "how much a video moves over time, and which windows training would draw"),
 }

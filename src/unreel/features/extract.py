@@ -120,7 +120,9 @@ def extract_features(
     reused = len(videos) - sum(len(parts.rows(part)) for part in missing)
     _embed_parts(embedder, videos, parts, missing, pooling=pooling, read=read, progress=progress)
     repeating = count_repeating(sampling, videos.num_frames_array)
-    return _finish(parts, videos, max_rejected_fraction, reused, repeating=repeating, started=started)
+    return finish_extraction(
+        parts, videos, max_rejected_fraction, reused, repeating=repeating, started=started
+    )
 
 
 def count_numbers(embedder: ClipEmbedder, pooling: Pooling) -> int:
@@ -177,7 +179,7 @@ def _embed_parts(
         parts.write(part, build_table(embedded, videos, pooling, parts.info), rejections)
 
 
-def _finish(
+def finish_extraction(
     parts: PartFiles,
     videos: Catalog,
     max_rejected_fraction: float,
@@ -186,6 +188,19 @@ def _finish(
     repeating: int,
     started: float,
 ) -> ExtractSummary:
+    """List the videos that failed, make one table of all parts, and remove these.
+
+    Args:
+        parts: all there.
+        videos: that were asked for.
+        max_rejected_fraction: share of them that may fail.
+        reused: videos that had been done before.
+        repeating: videos too short for what was asked of them.
+        started: when the extraction began, by `time.monotonic`.
+
+    Raises:
+        FeaturesError: too many videos failed.
+    """
     rejections = parts.read_rejections()
     rejected_path = parts.list_rejections(rejections)
     if len(rejections) > max_rejected_fraction * len(videos):

@@ -43,9 +43,12 @@ def _split(config: OptimizerConfig, group: ParameterGroup) -> list[dict[str, Any
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group the rate, times its own factor; a group with a fixed rate keeps that."""
+    """Give every group the rate, times its own factor; a group with a fixed rate keeps that.
+
+    Groups from a checkpoint of a version that knew neither have the rate as it is.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = group["fixed_lr"] or lr * group["lr_factor"]
+        group["lr"] = group.get("fixed_lr", 0.0) or lr * group.get("lr_factor", 1.0)
 
 
 def clip_gradients(module: nn.Module, clip_norm: float) -> None:

@@ -1,0 +1,136 @@
+"""Vectors over time brought to the same number of positions, whatever the length of the video (decision V21)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unreel.errors import FeaturesError
+from unreel.features.grid_clips import GridSampling
+from unreel.features.table import FeatureInfo, FeatureTable
+
+# V videos, N rows of a video, D features, T positions, K sample points
+
+SAMPLES_PER_POSITION = 3
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Videos as pictures of time.
+
+    Attributes:
+        info: what the vectors were made from.
+        video_ids: of every video, in the table's order.
+        paths: as in the catalog.
+        seconds_V: length of every video.
+        features_VDT: float32.
+    """
+
+    info: FeatureInfo
+    video_ids: list[str]
+    paths: list[str]
+    seconds_V: NDArray[np.float64]
+    features_VDT: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+
+def load_grids(path: Path, num_positions: int, *, split: str = "") -> Grids:
+    """Read a table of vectors over time and bring every video to ``num_positions`` positions.
+
+    Raises:
+        FeaturesError: the file is missing or damaged, has no such split, or holds no vectors over time.
+    """
+    check_grid(path, table := FeatureTable.load(path))
+    return build_grids(table.select(split), num_positions)
+
+
+def check_grid(path: Path, table: FeatureTable) -> None:
+    """Refuse a table whose clips do not lie on a grid.
+
+    Raises:
+        FeaturesError: they do not.
+    """
+    if GridSampling.from_name(table.info.sampling) is None:
+        raise FeaturesError(
+            f"{path} has {table.info.sampling or 'clips'} spread over each video, not vectors over time; "
+            "make those with `unreel localize features`"
+        )
+
+
+def build_grids(table: FeatureTable, num_positions: int) -> Grids:
+    """Bring every video of a table to ``num_positions`` positions.
+
+    Args:
+        table: of `unreel.features.grid_extract.extract_grids`.
+        num_positions: T.
+    """
+    changes = np.flatnonzero(table.video_ids[1:] != table.video_ids[:-1]) + 1
+    firsts = np.concatenate([[0], changes]).astype(np.int64)[: len(table)]
+    lasts = np.append(firsts[1:], len(table))[: len(firsts)]
+    starts, ends = table.column("start_sec"), table.column("end_sec")
+    grids_VDT = np.empty((len(firsts), table.info.dimension, num_positions), dtype=np.float32)
+    for number, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
+        grids_VDT[number] = resample(
+            table.vectors[first:last],
+            find_times(starts[first:last], ends[first:last]),
+            ends[last - 1],
+            num_positions,
+        )
+    return Grids(
+        info=table.info,
+        video_ids=table.video_ids[firsts].tolist(),
+        paths=table.column("path")[firsts].tolist(),
+        seconds_V=ends[lasts - 1],
+        features_VDT=grids_VDT,
+    )
+
+
+def find_times(starts_N: NDArray[np.float64], ends_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the moments that the rows of a video stand for, in seconds.
+
+    It is the middle of a stretch; in the last one, which may be longer or shorter than the others, as far
+    from its start as in the first.
+    """
+    times_N = (starts_N + ends_N) / 2
+    if len(times_N) > 1:
+        times_N[-1] = min(starts_N[-1] + times_N[0] - starts_N[0], ends_N[-1])
+    return times_N
+
+
+def resample(
+    vectors_ND: NDArray[np.float32],
+    times_N: NDArray[np.float64],
+    seconds: float,
+    num_positions: int,
+    samples: int = SAMPLES_PER_POSITION,
+) -> NDArray[np.float32]:
+    """Interpolate vectors between their moments, at points spread evenly over each position, and average.
+
+    Position t reaches from ``t / T`` to ``(t + 1) / T`` of the video. Before the first moment and behind the
+    last the nearest vector is taken.
+
+    Args:
+        vectors_ND: vectors in order of time.
+        times_N: moments that they stand for, in seconds, rising.
+        seconds: length of the video.
+        num_positions: T.
+        samples: points per position.
+
+    Returns:
+        Shape (D, T).
+
+    Reference: VCLR, section 4.5: 100 positions by linear interpolation, three samples each.
+    """
+    points_K = (np.arange(num_positions * samples) + 0.5) / (num_positions * samples) * seconds
+    if len(times_N) == 1:
+        return np.repeat(vectors_ND.T.astype(np.float32), num_positions, axis=1)
+    below_K = np.clip(np.searchsorted(times_N, points_K) - 1, 0, len(times_N) - 2)
+    gap_K = times_N[below_K + 1] - times_N[below_K]
+    share_K = np.clip((points_K - times_N[below_K]) / gap_K, 0.0, 1.0)[:, None].astype(np.float32)
+    values_KD = (1 - share_K) * vectors_ND[below_K] + share_K * vectors_ND[below_K + 1]
+    mean_TD = values_KD.reshape(num_positions, samples, -1).mean(axis=1)
+    grid_DT: NDArray[np.float32] = np.ascontiguousarray(mean_TD.T, dtype=np.float32)
+    return grid_DT

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.features.tiny import build_vectors
+from unreel.errors import FeaturesError
+from unreel.features.grids import build_grids, find_times, load_grids, resample
+from unreel.features.table import FeatureInfo, FeatureTable
+
+INFO = FeatureInfo(encoder_hash="0" * 16, dimension=2, sampling="CenteredClips(every=4)")
+
+
+def build_table(lengths: dict[str, int], *, info: FeatureInfo = INFO) -> FeatureTable:
+    """Return a table with so many rows of one second per video; the last row lasts half a second."""
+    videos = [video for video, count in lengths.items() for _ in range(count)]
+    rng = np.random.default_rng(0)
+    table = build_vectors(rng.normal(size=(len(videos), 2)), videos, info=info, splits=["test"] * len(videos))
+    columns = {name: table.column(name) for name in FeatureTable.column_names()}
+    starts = np.concatenate([np.arange(count, dtype=float) for count in lengths.values()])
+    ends = np.concatenate([np.append(np.arange(1.0, count), count - 0.5) for count in lengths.values()])
+    return FeatureTable.from_columns(
+        info, table.vectors, **(columns | {"start_sec": starts, "end_sec": ends})
+    )
+
+
+def resample_slowly(vectors: np.ndarray, times: list[float], seconds: float, size: int) -> list[list[float]]:
+    rows = []
+    for position in range(size):
+        values = []
+        for sample in range(3):
+            point = seconds * (position + (sample + 0.5) / 3) / size
+            values.append([np.interp(point, times, vectors[:, number]) for number in range(vectors.shape[1])])
+        rows.append(np.mean(values, axis=0))
+    return np.transpose(rows).tolist()
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_positions_are_means_of_interpolated_samples(count: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.1, 1.0, count))
+    vectors = rng.normal(size=(count, 3)).astype(np.float32)
+    seconds = float(times[-1] + rng.random())
+    found = resample(vectors, times, seconds, size)
+    assert found.shape == (3, size)
+    assert found == pytest.approx(np.array(resample_slowly(vectors, times.tolist(), seconds, size)), abs=1e-5)
+
+
+def test_a_worked_grid() -> None:
+    """Vectors 0, 4, 8 at 1, 3 and 5 of 6 seconds rise by 2 a second; three positions of two seconds each.
+
+    Samples lie at 1/3, 1, 5/3 of a position: 0, 0, 4/3 (mean 4/9), 8/3, 4, 16/3 (mean 4), and mirrored.
+    """
+    found = resample(np.array([[0.0], [4.0], [8.0]], np.float32), np.array([1.0, 3.0, 5.0]), 6.0, 3)
+    assert found[0] == pytest.approx([4 / 9, 4.0, 8 - 4 / 9])
+
+
+def test_time_reversed_is_the_grid_reversed() -> None:
+    rng = np.random.default_rng(1)
+    vectors, times = rng.normal(size=(5, 2)).astype(np.float32), np.array([0.5, 1.0, 2.5, 3.0, 3.5])
+    mirrored = resample(vectors[::-1], 4.0 - times[::-1], 4.0, 7)
+    assert mirrored == pytest.approx(resample(vectors, times, 4.0, 7)[:, ::-1], abs=1e-6)
+
+
+def test_the_last_stretch_has_its_moment_where_the_others_have() -> None:
+    assert find_times(np.array([0.0, 2.0, 4.0]), np.array([2.0, 4.0, 7.0])).tolist() == [1.0, 3.0, 5.0]
+    assert find_times(np.array([0.0, 2.0]), np.array([2.0, 2.5])).tolist() == [1.0, 2.5]
+    assert find_times(np.array([0.0]), np.array([3.0])).tolist() == [1.5]
+
+
+def test_a_table_becomes_a_grid_per_video(tmp_path: Path) -> None:
+    table = build_table({"b": 4, "a": 1, "c": 2})
+    grids = build_grids(table, 6)
+    assert (grids.video_ids, grids.paths, len(grids)) == (["b", "a", "c"], ["b.mp4", "a.mp4", "c.mp4"], 3)
+    assert grids.seconds_V.tolist() == [3.5, 0.5, 1.5]
+    assert grids.features_VDT.shape == (3, 2, 6)
+    expected = resample(table.vectors[:4], np.array([0.5, 1.5, 2.5, 3.5]), 3.5, 6)
+    assert np.array_equal(grids.features_VDT[0], expected)
+    assert (grids.features_VDT[1] == table.vectors[4][:, None]).all()
+    table.save(tmp_path / "grid.parquet")
+    loaded = load_grids(tmp_path / "grid.parquet", 6, split="test")
+    assert np.array_equal(loaded.features_VDT, grids.features_VDT)
+    assert loaded.info == INFO
+    assert len(build_grids(table.take(np.arange(0)), 6)) == 0
+
+
+def test_a_table_of_spread_clips_is_refused(tmp_path: Path) -> None:
+    info = FeatureInfo(encoder_hash="0" * 16, dimension=2, sampling="UniformClips")
+    build_table({"a": 2}, info=info).save(tmp_path / "f.parquet")
+    with pytest.raises(FeaturesError, match=r"has UniformClips spread over .* `unreel localize features`"):
+        load_grids(tmp_path / "f.parquet", 4)
+    build_table({"a": 2}).save(tmp_path / "f.parquet")
+    with pytest.raises(FeaturesError, match="no split 'train'"):
+        load_grids(tmp_path / "f.parquet", 4, split="train")
