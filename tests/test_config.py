@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unreel.config import ADDED_LATER, config_from_dict, config_to_dict, hash_config, iterate_leaves
+from unreel.features.input_spec import InputSpec
 
 
 @dataclass(frozen=True)
@@ -295,3 +296,8 @@ def test_a_class_that_stands_for_its_kinds_takes_the_one_with_these_settings() -
     for unclear in ({"count": 4, "seed": 1}, {"stpe": 2}):  # two kinds, and none
         with pytest.raises(ValueError, match="unknown setting 'rule"):
             config_from_dict(Holder(), {"rule": unclear})
+
+
+def test_a_whole_number_beyond_all_floats_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="std is larger than any number"):
+        config_from_dict(InputSpec(), {"std": [10**400, 1, 1]})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from unreel import __version__, runs
-from unreel.runs import atomic_path, collect_provenance, write_json, write_text
+from unreel.runs import atomic_path, collect_provenance, read_json, write_json, write_text
 
 KILLED_IN_THE_MIDDLE = """
 import os, signal, sys
@@ -157,3 +157,15 @@ def test_the_processor_has_a_name_without_linux_too(monkeypatch: pytest.MonkeyPa
 
 def test_a_package_that_is_missing_is_named_as_missing() -> None:
     assert runs._version("surely-not-a-package") == "not installed"
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": [1, "ü"]})
+    assert read_json(tmp_path / "a.json") == {"b": [1, "ü"]}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000 + "1" + "}" * 50_000, "{", "9" * 5000])
+def test_what_is_no_json_or_a_trap_is_a_value_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError):
+        read_json(tmp_path / "a.json")

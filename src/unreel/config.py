@@ -80,7 +80,10 @@ def _parse(hint: Any, current: object, value: object, where: str) -> object:  # 
     if Path in members and isinstance(value, str):
         return Path(value)
     if float in members and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{where} is larger than any number that can be computed with") from None
     if not _matches(hint, value):
         raise ValueError(f"{where} must be {_hint_name(hint)}, got {value!r}")
     return value

@@ -62,6 +62,19 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path: Path) -> Any:  # noqa: ANN401 (JSON is any value)
+    """Read a JSON file of any origin.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is no JSON, or brackets lie in brackets too deeply.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"it is nested too deeply ({error})") from None
+
+
 def collect_provenance() -> dict[str, Any]:
     """Say what produced a result: versions, machine, command, and the commit when run from a checkout."""
     return {

@@ -30,10 +30,12 @@ def test_views_survive_json() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"clips": 0}, "views.clips must be at least 1, got 0"),
-        ({"num_frames": -1}, "views.num_frames must not be negative, got -1; 0 is as in training"),
-        ({"crop_px": -8}, "views.crop_px must not be negative, got -8"),
+        ({"clips": 0}, "views.clips must be between 1 and 1000, got 0"),
+        ({"num_frames": -1}, "views.num_frames must not be negative and at most 10000, got -1; 0 is as"),
+        ({"crop_px": -8}, "views.crop_px must not be negative and at most 8192, got -8"),
         ({"height": -1}, "views.height must not be negative"),
+        ({"height": 100_000}, "views.height must not be negative and at most 8192, got 100000"),
+        ({"clips": 99_999}, "views.clips must be between 1 and 1000, got 99999"),
         ({"width": 171}, "views.width=171 needs views.height"),
     ],
 )

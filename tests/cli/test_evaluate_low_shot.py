@@ -15,6 +15,7 @@ from unreel.evaluate.low_shot_features import FeatureLearning, evaluate_low_shot
 from unreel.evaluate.probe_training import LinearProbeConfig
 from unreel.evaluate.ranking import RankingConfig
 from unreel.features.classifier import Classifier
+from unreel.features.input_spec import InputSpec
 from unreel.train import finetune as finetune_module
 
 Capture = pytest.CaptureFixture[str]
@@ -130,6 +131,8 @@ def test_encoders_are_fine_tuned_by_a_recipe(
     class Loaded:
         def __init__(self, run: Path) -> None:
             self.run = run
+
+            self.spec = InputSpec()
 
         def to(self, device: object) -> "Loaded":
             return self

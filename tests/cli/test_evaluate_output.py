@@ -147,3 +147,8 @@ def test_accuracies_are_shown_in_percent_and_what_is_not_defined_is_left_out(cap
     out = capsys.readouterr().out
     assert "top 5" not in out
     assert "most frequent" not in out
+
+
+def test_a_name_with_a_line_break_cannot_pass_for_another_message(capsys: Capture) -> None:
+    warn_of_rejected([Rejection("a\nerror: all is lost.mp4", "empty")])
+    assert capsys.readouterr().err == "warning: rejected a?error: all is lost.mp4: empty\n"

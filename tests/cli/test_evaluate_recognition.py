@@ -94,7 +94,7 @@ def test_rejected_videos_and_unknown_labels_are_named(
     words = ("--root", str(broken.root), "--max-rejected-fraction", "0.5")
     assert evaluate(model, tmp_path / "catalog.parquet", *words) == 0
     captured = capsys.readouterr()
-    assert "does not know the label unheard: 1 videos count as wrong" in captured.err
+    assert "does not know the label unheard: 1 of its videos count as wrong" in captured.err
     assert "rejected " in captured.err
     assert "07.mp4: " in captured.err
     assert "tested on  1 videos of test; 1 have no label and are left out" in captured.out
@@ -107,7 +107,7 @@ def test_rejected_videos_and_unknown_labels_are_named(
         (["--model", "absent"], 1, "absent holds no classifier"),
         (["--split", "val"], 1, "the catalog has no split 'val'"),
         (["--crop-px", "99"], 2, "a crop of 99 pixels does not fit"),
-        (["--clips", "0"], 2, "views.clips must be at least 1"),
+        (["--clips", "0"], 2, "views.clips must be between 1 and 1000"),
         (["--device", "tpu9"], 2, "device 'tpu9' cannot be used"),
     ],
 )
@@ -127,6 +127,22 @@ def test_what_is_read_is_not_replaced(model: Path, corpus: Path, capsys: Capture
     assert evaluate(model / "classifier", corpus, flag, str(model / "classifier" / "classifier.json")) == 2
     assert corpus.read_bytes() == before
     Classifier.load(model)
+
+
+def test_videos_that_it_learned_from_are_called_so(corpus: Path, tmp_path: Path, capsys: Capture) -> None:
+    classifier = build_classifier()
+    classifier.provenance["catalog"] = Catalog.load(corpus).select("train").hash
+    classifier.save(tmp_path / "run" / "classifier")
+    assert evaluate(tmp_path / "run", corpus, "--split", "train") == 0
+    assert "these are the videos that the classifier learned from" in capsys.readouterr().err
+    assert evaluate(tmp_path / "run", corpus, "--split", "test") == 0
+    assert "learned from" not in capsys.readouterr().err
+
+
+def test_scores_go_to_a_table_alone(model: Path, corpus: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert evaluate(model, corpus, "--scores", str(tmp_path / "x.txt")) == 2
+    assert "--scores must end in .parquet or .csv" in capsys.readouterr().err
+    assert not (tmp_path / "x.txt").exists()
 
 
 def test_processes_under_torchrun_share_the_videos_and_one_speaks(

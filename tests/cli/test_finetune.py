@@ -146,16 +146,21 @@ def test_the_split_to_test_is_chosen_before_training(
     labels = Catalog.load(corpus).labels
     bare = relabel(corpus, "bare.parquet", "label", ["" if n % 4 == 3 else x for n, x in enumerate(labels)])
     whole = relabel(corpus, "whole.parquet", "split", [""] * len(labels))
+    splits = ["train" if split == "train" else "val" for split in Catalog.load(corpus).splits]
+    valid = relabel(corpus, "valid.parquet", "split", splits)
     try:
         assert choose(bare, "auto") == ""
         assert "nothing is tested when training ends: none of the 3 videos" in capsys.readouterr().err
         with pytest.raises(CatalogError, match="none of the 3 videos of split 'test' has a label"):
             choose(bare, "test")
+        assert choose(valid, "auto") == "val"
+        assert capsys.readouterr().err == ""
         assert choose(whole, "auto") == ""
         assert "the catalog has no split 'test'" in capsys.readouterr().err
     finally:
         bare.unlink()
         whole.unlink()
+        valid.unlink()
     assert choose_test_split(moco.small()) == ""
 
 

@@ -1,14 +1,18 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.features.tiny import build_encoder
+from tests.features.tiny_classifier import build_classifier
 from unreel.augment.evaluation_views import EvaluationViews
 from unreel.cli.main import run
 from unreel.features.classifier import Classifier
 from unreel.features.classifier_files import ClassifierConfig
 from unreel.features.input_spec import InputSpec
+from unreel.features.localizer import Localizer, LocalizerConfig
 from unreel.features.table import FeatureTable
+from unreel.models.bmn import BMN, BMNConfig
 from unreel.models.resnet2d import ResNetConfig
 
 
@@ -58,6 +62,25 @@ def test_scores_of_a_fine_tuned_network_are_taken(corpus: Path, tmp_path: Path) 
     Classifier.untrained(config).save(tmp_path / "ft" / "classifier")
     assert extract(corpus, tmp_path / "g.parquet", "--model", str(tmp_path / "ft")) == 0
     assert FeatureTable.load(tmp_path / "g.parquet").vectors.shape == (24, 2)
+
+
+def test_the_center_alone_is_scored_and_predict_takes_the_same(corpus: Path, tmp_path: Path) -> None:
+    """A test by ten crops leaves the vectors as they are, and a localiser knows them again."""
+    for crops in ("center", "ten"):
+        build_classifier(crops=crops).save(tmp_path / crops / "classifier")
+        words = ("--model", str(tmp_path / crops), "--split", "test")
+        assert extract(corpus, tmp_path / f"{crops}.parquet", *words) == 0
+    center, ten = (FeatureTable.load(tmp_path / f"{crops}.parquet") for crops in ("center", "ten"))
+    assert ten.info.encoder_hash == center.info.encoder_hash == build_classifier().hash
+    assert np.array_equal(ten.vectors, center.vectors)
+    network = BMNConfig(
+        3, num_positions=6, hidden_1d=4, hidden_2d=4, hidden_3d=4, num_groups=1, num_samples=4
+    )
+    config = LocalizerConfig(network, ten.info.encoder_hash, "ten/classifier", every_frames=8)
+    Localizer(BMN(network).eval(), config).save(tmp_path / "bmn" / "localizer")
+    words = ["--model", str(tmp_path / "bmn"), "--encoder", str(tmp_path / "ten"), "--num-workers", "0"]
+    assert run(["predict", str(corpus.parent / "03.mp4"), *words, "--out", str(tmp_path / "s.csv")]) == 0
+    assert (tmp_path / "s.csv").read_text().count("\n") >= 2
 
 
 def test_videos_that_fail_are_listed_and_short_ones_counted(

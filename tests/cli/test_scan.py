@@ -196,3 +196,10 @@ def test_help_names_every_layout(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["scan", "--help"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in ("ucf101", "hmdb51", "kinetics400", "something-v2", "mmact"))
+
+
+def test_the_next_command_can_be_copied_whatever_the_catalog_is_called(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["scan", "videos", "--out", str(folder / "my list.parquet")]) == 0
+    assert f"--data.catalog '{folder}/my list.parquet' --run" in capsys.readouterr().out

@@ -29,5 +29,5 @@ def test_there_is_a_flag_for_every_view_and_no_other() -> None:
 
 
 def test_views_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"views.clips must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"views.clips must be between 1 and 1000, got 0"):
         ViewArguments(clips=0).apply(build_classifier())

@@ -166,3 +166,13 @@ def test_files_that_are_no_results_are_refused_by_name(
         path.write_text(text)
     with pytest.raises(FeaturesError, match=rf"broken\.json.*{message}"):
         average_results([three[0], path])
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf")])
+def test_what_is_no_measured_number_is_not_averaged(tmp_path: Path, value: float) -> None:
+    paths = [tmp_path / "1.json", tmp_path / "2.json"]
+    for path, top1, split in zip(paths, (0.5, value), "ab", strict=True):
+        values = {"protocol": "recognition", "top1": top1, "chance": 0.1, "settings": {"split": split}}
+        path.write_text(json.dumps(values))
+    found = average_results(paths)
+    assert (sorted(found.numbers), found.left_out) == (["chance"], ["top1"])

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.features.localization_files import write_catalog
 from unreel.data.catalog import Catalog
+from unreel.data.catalog_table import SEGMENTS_TYPE
 from unreel.errors import CatalogError, UnreelError
 from unreel.evaluate.localization import measure_average_recall
 from unreel.evaluate.localization_result import choose_split, evaluate_proposals
@@ -65,10 +67,6 @@ def test_videos_without_segments_cannot_be_counted(corpus: Path, catalog: Catalo
         evaluate_proposals(PATH, propose_truth(catalog), plain)
     row = [{"start_sec": 1.0, "end_sec": 2.0, "label": ""}]
     place = plain.table.schema.get_field_index("segments")
-    import pyarrow as pa
-
-    from unreel.data.catalog_table import SEGMENTS_TYPE
-
     segments = pa.array([[]] * 11 + [row], SEGMENTS_TYPE)
     one = Catalog(catalog.table.set_column(place, catalog.table.schema.field(place), segments), catalog.root)
     result = evaluate_proposals(PATH, propose_truth(catalog), one)
@@ -88,3 +86,28 @@ def test_the_split_is_one_with_segments(catalog: Catalog, corpus: Path) -> None:
     assert choose_split(catalog, "train") == "train"
     assert choose_split(catalog, "") == ""
     assert choose_split(Catalog.load(corpus), "auto") == ""
+
+
+def rename_split(catalog: Catalog, names: dict[str, str]) -> Catalog:
+    place = catalog.table.schema.get_field_index("split")
+    values = pa.array([names.get(name, name) for name in catalog.splits])
+    return Catalog(catalog.table.set_column(place, catalog.table.schema.field(place), values), catalog.root)
+
+
+@pytest.mark.parametrize("name", ["val", "validation"])
+def test_the_videos_of_validation_count_where_those_of_test_have_no_segments(
+    catalog: Catalog, name: str
+) -> None:
+    """As in ActivityNet and HACS, whose test videos nobody may look up."""
+    segments = catalog.table["segments"].to_pylist()
+    bare = [[] if split == "test" else own for split, own in zip(catalog.splits, segments, strict=True)]
+    place = catalog.table.schema.get_field_index("segments")
+    field = catalog.table.schema.field(place)
+    hidden = Catalog(catalog.table.set_column(place, field, pa.array(bare, SEGMENTS_TYPE)), catalog.root)
+    assert choose_split(hidden, "auto") == ""
+    renamed = rename_split(hidden, {"train": name})
+    assert choose_split(renamed, "auto") == name
+    result = evaluate_proposals(PATH, propose_truth(renamed), renamed)
+    assert (result.split, result.measured.videos, result.without_segments) == (name, 9, 0)
+    assert choose_split(rename_split(catalog, {"train": name}), "auto") == "test"
+    assert choose_split(rename_split(catalog, {"train": "validation", "test": "val"}), "auto") == "val"

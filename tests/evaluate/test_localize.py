@@ -9,11 +9,12 @@ from tests.features.test_localizer import CONFIG, build_localizer
 from tests.features.tiny import build_encoder
 from unreel.data.catalog import Catalog
 from unreel.errors import FeaturesError
+from unreel.evaluate import localize
 from unreel.evaluate.localize import count_proposals, localize_videos, propose_segments
 from unreel.evaluate.proposals import propose
 from unreel.features.grid_clips import GridSampling
 from unreel.features.grid_extract import extract_grids
-from unreel.features.grids import build_grids
+from unreel.features.grids import Grids, GridTable, build_grids
 from unreel.features.localizer import Localizer
 from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
@@ -87,6 +88,51 @@ def test_videos_are_localized_as_from_a_table_of_their_vectors(corpus: Path, tmp
         assert np.array_equal(video.found.segments_K2, same.found.segments_K2)
     with pytest.raises(FeaturesError, match="learned from vectors of"):
         localize_videos(localizer, build_encoder(seed=1), catalog, read=READ)
+
+
+def test_the_vectors_of_a_few_videos_are_kept_at_a_time(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes have one shape, so that nothing but memory depends on how many videos wait."""
+    encoder = build_encoder()
+    network = replace(CONFIG.network, num_features=encoder.num_features, num_groups=1)
+    localizer = build_localizer(config=replace(CONFIG, network=network, encoder_hash=encoder.hash))
+    catalog, told, sizes = Catalog.load(corpus).take(range(5)), [], []
+    whole, _ = localize_videos(localizer, encoder, catalog, read=READ)
+    monkeypatch.setattr(localize, "_BATCH_SIZE", 2)
+    build = localize.build_grid_table
+    monkeypatch.setattr(
+        localize, "build_grid_table", lambda *given: sizes.append(len(given[0])) or build(*given)
+    )
+    found, _ = localize_videos(
+        localizer, encoder, catalog, read=READ, progress=lambda *state: told.append(state)
+    )
+    assert sizes == [2, 2, 1]
+    assert told == [(done, 5, "") for done in range(1, 6)]
+    assert [video.path for video in found] == [video.path for video in whole]
+    for video, same in zip(found, whole, strict=True):
+        assert video.found.scores_K == pytest.approx(same.found.scores_K, rel=1e-5)
+    with pytest.raises(ValueError, match="top must be at least 1, got 0"):
+        localize_videos(localizer, encoder, catalog, read=READ, top=0)
+
+
+def test_a_table_is_brought_to_positions_a_few_videos_at_a_time(
+    localizer: Localizer, table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = propose_segments(localizer, table)
+    sizes, build = [], GridTable.build
+
+    def count(self: GridTable, videos: range, num_positions: int) -> Grids:
+        sizes.append(len(videos))
+        return build(self, videos, num_positions)
+
+    monkeypatch.setattr(GridTable, "build", count)
+    monkeypatch.setattr(localize, "_BATCH_SIZE", 5)
+    found = propose_segments(localizer, table)
+    assert sizes == [5, 5, 2]
+    for video, same in zip(found, whole, strict=True):
+        assert (video.path, video.seconds) == (same.path, same.seconds)
+        assert video.found.scores_K == pytest.approx(same.found.scores_K, rel=1e-5)
 
 
 def test_a_video_that_cannot_be_read_is_listed(corpus: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from unreel.runs import write_json
 from unreel.train.finetune import finetune, name_classes
 from unreel.train.recipe import Recipe
 
+TESTED = {"split": "test", "catalog_hash": "1234"}
 LOW_SHOT = LowShotConfig(fractions=(0.3, 1.0), seeds=(0, 1))
 
 
@@ -41,7 +42,8 @@ class Trainer:
     def recognize(self, run: Path) -> dict[str, Any]:
         self.tested.append(run)
         share, _, seed = run.name.replace("-percent-seed-", " ").partition(" ")
-        return {"protocol": "recognition", "top1": float(share) / 100 - 0.25 * int(seed), "mean_class": 0.5}
+        top1 = float(share) / 100 - 0.25 * int(seed)
+        return {"protocol": "recognition", "top1": top1, "mean_class": 0.5, "settings": TESTED}
 
 
 @pytest.fixture
@@ -58,8 +60,18 @@ def run_all(recipes: dict[str, Recipe], runs: Path, trainer: Trainer, **changes:
         recipe_name="finetune.small",
         finetune=trainer.finetune,
         recognize=trainer.recognize,
-        **{"low_shot": LOW_SHOT, **changes},
+        **{"low_shot": LOW_SHOT, "tested": TESTED, **changes},
     )
+
+
+def test_a_result_on_other_videos_is_made_again(recipe: Recipe, tmp_path: Path) -> None:
+    run_all({"a": recipe}, tmp_path, Trainer())
+    same, other = Trainer(), Trainer()
+    run_all({"a": recipe}, tmp_path, same)
+    assert same.tested == []
+    run_all({"a": recipe}, tmp_path, other, tested={**TESTED, "split": "val"})
+    assert len(other.tested) == 4
+    assert all(is_resumed for _, _, is_resumed in other.asked)  # nothing is trained twice
 
 
 def test_there_is_a_run_per_encoder_share_and_seed(recipe: Recipe, tmp_path: Path) -> None:
@@ -140,12 +152,14 @@ def test_it_works_with_what_really_trains_and_tests(recipe: Recipe, corpus: Path
         read = ReadConfig(num_workers=0)
         return evaluate_recognition(Classifier.load(run), Catalog.load(corpus), read=read).to_json()
 
+    tested = {"split": "test", "catalog_hash": Catalog.load(corpus).hash}
     result = finetune_low_shot(
         {"a": recipe},
         tmp_path,
         recipe_name="finetune.small",
         finetune=finetune,
         recognize=recognize,
+        tested=tested,
         low_shot=LowShotConfig((0.3, 1.0), (0,)),
     )
     (curve,) = result.curves
@@ -154,7 +168,7 @@ def test_it_works_with_what_really_trains_and_tests(recipe: Recipe, corpus: Path
         kept = json.loads((tmp_path / "a" / f"{share}-percent-seed-0" / "recognition.json").read_text())
         assert point.values == (kept["top1"],)
     trainer = Trainer()
-    assert run_all({"a": recipe}, tmp_path, trainer, low_shot=LowShotConfig((0.3, 1.0), (0,))).curves == (
-        curve,
-    )
+    low_shot = LowShotConfig((0.3, 1.0), (0,))
+    read = run_all({"a": recipe}, tmp_path, trainer, low_shot=low_shot, tested=tested)
+    assert read.curves == (curve,)
     assert trainer.asked == []

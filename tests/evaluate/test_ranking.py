@@ -80,6 +80,8 @@ def test_test_queries_train_by_default() -> None:
 
 
 def test_without_both_splits_all_videos_ask_all_others() -> None:
+    assert RankingConfig().resolve_splits(["train", "val"]) == ("val", "train")
+    assert RankingConfig().resolve_splits(["val"]) == ("", "")
     assert RankingConfig().resolve_splits(["train"]) == ("", "")
     assert RankingConfig().resolve_splits([]) == ("", "")
 

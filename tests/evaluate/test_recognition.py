@@ -13,7 +13,12 @@ from tests.features.tiny_classifier import CONFIG, build_classifier
 from unreel.data.catalog import Catalog
 from unreel.errors import CatalogError, FeaturesError
 from unreel.evaluate.accuracy import measure_scores
-from unreel.evaluate.recognition import RecognitionResult, evaluate_recognition, take_labelled
+from unreel.evaluate.recognition import (
+    RecognitionResult,
+    evaluate_recognition,
+    find_test_split,
+    take_labelled,
+)
 from unreel.features.classifier import Classifier
 from unreel.features.classify import classify_videos
 from unreel.features.reading import ReadConfig
@@ -92,6 +97,33 @@ def test_a_catalog_without_a_test_split_is_measured_as_a_whole(
 ) -> None:
     result = evaluate(classifier, catalog.select("train"))
     assert (result.settings["split"], result.videos) == ("", 9)
+
+
+def test_where_test_videos_have_no_labels_those_of_validation_are_measured(
+    classifier: Classifier, catalog: Catalog
+) -> None:
+    """As in Something-Something; the training videos are never taken along."""
+
+    def name_splits(test: str, train: str, *, is_bare: bool) -> Catalog:
+        table = catalog.table
+        bare = [
+            "" if is_bare and split == "test" else label
+            for split, label in zip(catalog.splits, catalog.labels, strict=True)
+        ]
+        splits = [{"test": test, "train": train}[split] for split in catalog.splits]
+        for column, values in (("label", bare), ("split", splits)):
+            place = table.schema.get_field_index(column)
+            table = table.set_column(place, table.schema.field(column), [values])
+        return Catalog(table, catalog.root)
+
+    assert find_test_split(catalog) == "test"
+    for name in ("val", "validation"):
+        result = evaluate(classifier, name_splits(name, "train", is_bare=False))
+        assert (result.settings["split"], result.videos) == (name, 3)
+        assert find_test_split(name_splits("test", name, is_bare=True)) == name
+    assert find_test_split(name_splits("test", "train", is_bare=True)) == "test"
+    with pytest.raises(CatalogError, match="none of the 3 videos of split 'test' has a label"):
+        evaluate(classifier, name_splits("test", "train", is_bare=True))
 
 
 def test_a_rejected_video_is_named_and_counts_as_wrong_in_a_number_of_its_own(

@@ -219,3 +219,29 @@ def test_a_part_of_a_run_is_found_and_anything_else_is_passed_on(tmp_path: Path)
     (tmp_path / "thing" / "thing.json").write_text("{}")
     assert find_part(tmp_path, "thing", "thing.json") == tmp_path / "thing"
     assert find_part(tmp_path / "thing", "thing", "thing.json") == tmp_path / "thing"
+
+
+@pytest.mark.parametrize("counts", ["x", -1, True, [1], {"a": None}, {"a": float("inf")}, {"a": 10**400}, {}])
+def test_counts_of_training_that_are_none_are_not_believed(counts: object) -> None:
+    classifier = build_classifier()
+    classifier.provenance["training_counts"] = counts
+    assert classifier.training_counts is None
+
+
+@pytest.mark.parametrize("width", [1e308, 10**400, 1e12])
+def test_a_network_of_senseless_size_is_refused(tmp_path: Path, width: float) -> None:
+    build_classifier().save(tmp_path)
+    path = tmp_path / "classifier.json"
+    values = json.loads(path.read_text())
+    values["backbone"]["width"] = width
+    path.write_text(json.dumps(values))
+    with pytest.raises(WeightsError, match=r"cannot be built|larger than any number"):
+        Classifier.load(tmp_path)
+
+
+def test_the_hash_of_the_network_is_that_of_any_views() -> None:
+    classifier = build_classifier()
+    other = classifier.with_views(replace(classifier.views, clips=classifier.views.clips + 1))
+    assert other.hash != classifier.hash
+    assert other.network_hash == classifier.network_hash
+    assert Classifier.untrained(classifier.config, seed=9).network_hash != classifier.network_hash

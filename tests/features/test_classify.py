@@ -16,7 +16,8 @@ from unreel.data.clips import UniformClips
 from unreel.data.decode import ClipDecoder
 from unreel.distributed import read_rank, start_process_group, stop_process_group
 from unreel.features.classifier import Classifier
-from unreel.features.classify import ClassifiedVideo, classify_videos
+from unreel.features.classify import ClassifiedVideo, classify_videos, fit_batch_size
+from unreel.features.input_spec import InputSpec
 from unreel.features.reading import ReadConfig
 
 READ = ReadConfig(batch_size=8, num_workers=0)  # of 2 clips each: 4 videos per pass
@@ -124,3 +125,12 @@ def test_two_processes_share_the_work_and_give_what_one_does(
         np.testing.assert_array_equal(result["few"], expected[:2])
     # Three passes are two and one; the two videos behind them are a pass of the first process.
     assert [int(result["passes"]) for result in found] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("frames", "side", "clips"),
+    # 32 * 16 * 112 * 112 = 6 422 528 pixels; 25 frames of 256 x 256 are 1 638 400, so three fit.
+    [(16, 112, 32), (8, 112, 32), (16, 224, 8), (25, 256, 3), (300, 512, 1)],
+)
+def test_larger_clips_go_through_the_network_fewer_at_a_time(frames: int, side: int, clips: int) -> None:
+    assert fit_batch_size(InputSpec(num_frames=frames, crop_px=side)) == clips

@@ -149,3 +149,16 @@ def test_a_classifier_names_classes_and_views() -> None:
 )
 def test_the_input_is_told_in_words(spec: InputSpec, words: str) -> None:
     assert words in describe_input(spec)
+
+
+def test_a_word_of_others_is_no_mark_up() -> None:
+    row = dataclasses.replace(RESULT, protocol="<script>[a](b)`\x1b[31m|")
+    card = write_card("<b>x</b>", build_source(), results=[row])
+    assert "<script>" not in card
+    assert "# &lt;b&gt;x&lt;/b&gt;\n" in card
+    assert "&lt;script&gt;\\[a\\](b)\\`?\\[31m\\|" in card
+
+
+def test_steps_that_are_not_known_do_not_make_a_training_unfinished() -> None:
+    source = ExportSource(build_encoder(), Path("unused"), {"method": "CCL", "num_steps": 300})
+    assert "stopped at step" not in write_card("ccl", source)

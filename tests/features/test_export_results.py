@@ -114,3 +114,19 @@ def test_a_real_result_is_read(tmp_path: Path) -> None:
     assert {row.level for row in rows} == set(result.levels)
     assert "recall, k = 1" in {row.measure for row in rows}
     assert all(0 <= row.value <= 1 for row in rows)
+
+
+def test_a_result_of_recognition_says_what_was_tested_and_how(tmp_path: Path) -> None:
+    settings = {"split": "test", "views": {"clips": 10, "crops": "three", "width": 0}, "catalog_hash": "c1"}
+    values = {"protocol": "recognition", "model": {"hash": HASH}, "queries": 12, "top1": 0.5}
+    (tmp_path / "r.json").write_text(json.dumps({**values, "settings": settings}))
+    (row,) = read_results([tmp_path / "r.json"], HASH)
+    assert row.settings == "12 videos of test, clips 10, crops three, catalog_hash c1"
+    (tmp_path / "r.json").write_text(json.dumps({**values, "settings": {**settings, "split": ""}}))
+    (row,) = read_results([tmp_path / "r.json"], HASH)
+    assert row.settings.startswith("12 videos of all videos, ")
+
+
+def test_a_result_may_name_any_hash_of_the_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.json")
+    assert read_results([path], "another", HASH) == read_results([path], HASH)

@@ -176,3 +176,11 @@ def test_a_damaged_encoder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run" / "encoder" / "model.safetensors").write_bytes(b"half")
     with pytest.raises(WeightsError, match="cannot be read"):
         open_source(tmp_path / "run")
+
+
+@pytest.mark.parametrize("value", ["<b>", None, [3], {"a": 1}])
+def test_a_count_that_is_none_is_not_told(value: object) -> None:
+    assert select_facts({"method": "CCL", "step": value, "num_steps": 10}) == {
+        "method": "CCL",
+        "num_steps": 10,
+    }

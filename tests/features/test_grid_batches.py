@@ -9,6 +9,7 @@ from tests.features.localization_files import write_catalog, write_vectors
 from unreel.data.boundary_labels import label_boundaries
 from unreel.data.catalog import Catalog
 from unreel.errors import CatalogError, FeaturesError
+from unreel.features import grids
 from unreel.features.grid_batches import GridBatches, GridData, GridSet, read_segments, select_grids
 from unreel.features.grids import build_grids
 from unreel.features.table import FeatureTable
@@ -133,6 +134,21 @@ def test_videos_without_features_are_named_and_too_many_stop_it(data: GridData, 
     found = select_grids(replace(few, max_rejected_fraction=0.2), 10)
     assert [(Path(item.path).name, item.reason) for item in found.left_out] == [("01.mp4", "no features")]
     assert len(found.catalog) == len(found.features_VDT) == len(found.segments) == 8
+
+
+def test_only_videos_that_are_used_are_brought_to_positions(
+    data: GridData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The raw table is large, and so are the grids: there is no grid of a video that is left out."""
+    built = []
+    resample = grids.resample
+    monkeypatch.setattr(grids, "resample", lambda *given: built.append(given) or resample(*given))
+    segments = [[(1.0, 2.0)] if row in (4, 9) else [] for row in range(12)]
+    found = select_grids(with_segments(data, tmp_path, segments), 10)
+    assert len(built) == 2
+    assert found.features_VDT.base is None
+    whole = build_grids(FeatureTable.load(data.features), 10)
+    assert np.array_equal(found.features_VDT, whole.features_VDT[[4, 9]])
 
 
 def test_segments_are_shares_of_their_video(data: GridData) -> None:

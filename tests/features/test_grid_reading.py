@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from tests.features.tiny import SPEC, build_encoder
+from tests.features.tiny_classifier import build_classifier
 from unreel.data.catalog import Catalog
 from unreel.data.decode import ClipDecoder
+from unreel.errors import WeightsError
 from unreel.features.encoder import Encoder
 from unreel.features.grid_clips import GridSampling, cut_clips
-from unreel.features.grid_reading import EmbeddedGrid, embed_grids
+from unreel.features.grid_reading import EmbeddedGrid, embed_grids, load_grid_classifier
 from unreel.features.pixels import PixelBaseline
 from unreel.features.reading import ReadConfig
 
@@ -108,3 +110,18 @@ def test_several_vectors_of_a_clip_are_averaged_and_nan_is_a_failure(catalog: Ca
     (item,) = embed_grids(Broken(SPEC), catalog, [[0]], GRID, READ)
     assert item.rejection is not None
     assert "NaN or infinity" in item.rejection.reason
+
+
+@pytest.mark.parametrize("crops", ["center", "ten"])
+def test_a_classifier_scores_the_center_whatever_its_tests_see(
+    catalog: Catalog, tmp_path: Path, crops: str
+) -> None:
+    center = build_classifier()
+    build_classifier(crops=crops).save(tmp_path / "tuned" / "classifier")
+    loaded = load_grid_classifier(tmp_path / "tuned")
+    assert (loaded.views.crops, loaded.views.clips, loaded.name) == ("center", 2, "tuned/classifier")
+    assert loaded.hash == center.hash
+    found = list(embed_grids(loaded, catalog, [range(4)], GRID, READ))
+    assert is_same(found, list(embed_grids(center, catalog, [range(4)], GRID, READ)))
+    with pytest.raises(WeightsError, match="classifier"):
+        load_grid_classifier(tmp_path)

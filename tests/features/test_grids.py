@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
-from unreel.features.grids import build_grids, find_times, load_grids, resample
+from unreel.features.grids import GridTable, build_grids, check_grid, find_times, resample
 from unreel.features.table import FeatureInfo, FeatureTable
 
 INFO = FeatureInfo(encoder_hash="0" * 16, dimension=2, sampling="CenteredClips(every=4)")
@@ -70,7 +70,7 @@ def test_the_last_stretch_has_its_moment_where_the_others_have() -> None:
     assert find_times(np.array([0.0]), np.array([3.0])).tolist() == [1.5]
 
 
-def test_a_table_becomes_a_grid_per_video(tmp_path: Path) -> None:
+def test_a_table_becomes_a_grid_per_video() -> None:
     table = build_table({"b": 4, "a": 1, "c": 2})
     grids = build_grids(table, 6)
     assert (grids.video_ids, grids.paths, len(grids)) == (["b", "a", "c"], ["b.mp4", "a.mp4", "c.mp4"], 3)
@@ -79,18 +79,43 @@ def test_a_table_becomes_a_grid_per_video(tmp_path: Path) -> None:
     expected = resample(table.vectors[:4], np.array([0.5, 1.5, 2.5, 3.5]), 3.5, 6)
     assert np.array_equal(grids.features_VDT[0], expected)
     assert (grids.features_VDT[1] == table.vectors[4][:, None]).all()
-    table.save(tmp_path / "grid.parquet")
-    loaded = load_grids(tmp_path / "grid.parquet", 6, split="test")
-    assert np.array_equal(loaded.features_VDT, grids.features_VDT)
-    assert loaded.info == INFO
+    assert grids.info == INFO
     assert len(build_grids(table.take(np.arange(0)), 6)) == 0
 
 
-def test_a_table_of_spread_clips_is_refused(tmp_path: Path) -> None:
+def test_videos_are_built_when_they_are_asked_for() -> None:
+    table = build_table({"b": 4, "a": 1, "c": 2})
+    whole, videos = build_grids(table, 6), GridTable(table)
+    assert (videos.video_ids, len(videos), videos.info) == (["b", "a", "c"], 3, INFO)
+    some = videos.build([2, 0], 6)
+    assert (some.video_ids, some.paths, some.seconds_V.tolist()) == (
+        ["c", "b"],
+        ["c.mp4", "b.mp4"],
+        [1.5, 3.5],
+    )
+    assert np.array_equal(some.features_VDT, whole.features_VDT[[2, 0]])
+    assert videos.build([], 6).features_VDT.shape == (0, 2, 6)
+
+
+def test_a_split_of_a_table_is_as_if_the_rest_were_not_there() -> None:
+    table = build_table({"b": 4, "a": 1, "c": 2, "d": 3})
+    columns = {name: table.column(name) for name in FeatureTable.column_names()}
+    splits = ["train"] * 4 + ["test"] + ["train"] * 2 + ["test"] * 3
+    table = FeatureTable.from_columns(INFO, table.vectors, **(columns | {"split": splits}))
+    videos = GridTable(table, split="test")
+    assert videos.video_ids == ["a", "d"]
+    expected = build_grids(table.select("test"), 5)
+    found = videos.build(range(2), 5)
+    assert np.array_equal(found.features_VDT, expected.features_VDT)
+    assert np.array_equal(found.seconds_V, expected.seconds_V)
+    with pytest.raises(FeaturesError, match="no split 'val'"):
+        GridTable(table, split="val")
+
+
+def test_a_table_of_spread_clips_is_refused() -> None:
     info = FeatureInfo(encoder_hash="0" * 16, dimension=2, sampling="UniformClips")
-    build_table({"a": 2}, info=info).save(tmp_path / "f.parquet")
-    with pytest.raises(FeaturesError, match=r"has UniformClips spread over .* `unreel localize features`"):
-        load_grids(tmp_path / "f.parquet", 4)
-    build_table({"a": 2}).save(tmp_path / "f.parquet")
-    with pytest.raises(FeaturesError, match="no split 'train'"):
-        load_grids(tmp_path / "f.parquet", 4, split="train")
+    with pytest.raises(
+        FeaturesError, match=r"f.parquet has UniformClips spread .* `unreel localize features`"
+    ):
+        check_grid(Path("f.parquet"), build_table({"a": 2}, info=info))
+    check_grid(Path("f.parquet"), build_table({"a": 2}))

@@ -66,7 +66,7 @@ def test_the_small_recipe_is_small_and_needs_no_motion() -> None:
     assert method.augmentation.size_px >= 0.9 * recipe.data.height  # nearly all of the picture
     assert (method.num_negatives, method.num_groups) == (12, 8)
     assert (method.backbone, method.queue_length) == (C3DConfig(width=0.125), 0)
-    assert (recipe.data.height, recipe.data.width, recipe.data.cache) == (24, 32, "ram")
+    assert (recipe.data.height, recipe.data.width, recipe.data.cache) == (48, 48, "ram")
 
 
 def test_the_encoder_sees_clips_as_in_training(corpus: Path, tmp_path: Path) -> None:

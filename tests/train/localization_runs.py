@@ -12,6 +12,7 @@ from tests.models.test_bmn import TINY
 from unreel.features.grid_batches import GridData
 from unreel.recipes.bmn import small
 from unreel.train.localization import LocalizationRecipe, train_localizer
+from unreel.train.recipe import OptimizerConfig
 
 NAME = "bmn.small"
 
@@ -41,6 +42,24 @@ def build_recipe(data: GridData, *, steps: int = 6, **train: object) -> Localiza
     """Return a tiny localiser; checkpoints every two steps."""
     recipe = shrink_localization(small(), data.features, data.catalog)
     return replace(recipe, train=replace(recipe.train, steps=steps, **train))
+
+
+def train_as(rank: int, port: int, data: GridData, run: Path) -> None:
+    """Train as one of two processes; the batch, rate and vectors are those of one."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    train_localizer(build_shared_recipe(data), run, recipe_name=NAME)
+
+
+def build_shared_recipe(data: GridData) -> LocalizationRecipe:
+    """Return a recipe by plain gradient descent, which does not blow rounding up.
+
+    The grid is fine enough for some stretches to cover a segment.
+    """
+    recipe = build_recipe(data, steps=3, optimizer=OptimizerConfig(name="sgd", lr=1e-2))
+    network = replace(recipe.method.network, num_positions=24)
+    return replace(recipe, method=replace(recipe.method, network=network))
 
 
 def train_and_die(features: str, catalog: str, run: str, last_step: str, signal_name: str) -> None:

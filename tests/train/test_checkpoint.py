@@ -90,9 +90,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half(tmp_path: Path, monkeypatch
         raise RuntimeError("unexpected pos 64 vs 0")
 
     monkeypatch.setattr(torch, "save", fill_disk)
-    with pytest.raises(
-        TrainingError, match=r"cannot be written .* make room, then go on with `--resume"
-    ):
+    with pytest.raises(TrainingError, match=r"cannot be written .* make room, then go on with `--resume"):
         save_checkpoint(tmp_path, step=1, method=network, optimizer=optimizer, identity="a", keep=1)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,5 +1,6 @@
 import csv
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from tests.features.localization_files import INFO, write_catalog, write_vectors
-from tests.train.localization_runs import NAME, build_recipe
+from tests.test_distributed import find_free_port
+from tests.train.localization_runs import NAME, build_recipe, build_shared_recipe, train_as
 from tests.train.runs import is_same, load_weights
 from unreel.errors import CatalogError, FeaturesError, TrainingError
 from unreel.features.grid_batches import GridData
@@ -71,6 +73,29 @@ def test_two_runs_of_one_seed_agree_to_the_bit_with_and_without_workers(
     assert is_same(load_weights(tmp_path / "w"), load_weights(finished))
     train_localizer(build_recipe(data, seed=1), tmp_path / "s", recipe_name=NAME)
     assert not is_same(load_weights(tmp_path / "s"), load_weights(finished))
+
+
+def test_two_processes_train_what_one_would(data: GridData, tmp_path: Path) -> None:
+    """Their videos have different numbers of positives, which are balanced over both."""
+    context, port = multiprocessing.get_context("spawn"), find_free_port()
+    processes = [
+        context.Process(target=train_as, args=(rank, port, data, tmp_path / "two")) for rank in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    train_localizer(build_shared_recipe(data), tmp_path / "one", recipe_name=NAME)
+    for process in processes:
+        process.join(100)
+        assert process.exitcode == 0
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    for name in ("loss", "boundary", "regression", "classification", "covering_stretches"):
+        assert [line[name] for line in two] == pytest.approx([line[name] for line in one], rel=1e-5)
+    assert all(line["covering_stretches"] > 0 < line["regression"] for line in one)
+    left, right = load_weights(tmp_path / "one"), load_weights(tmp_path / "two")
+    assert max((left[name] - right[name]).abs().max().item() for name in left) < 1e-6
 
 
 @pytest.mark.parametrize(("step", "signal_name", "resumed_at"), [(5, "SIGKILL", 4), (3, "SIGTERM", 4)])

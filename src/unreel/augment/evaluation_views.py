@@ -13,6 +13,10 @@ Starts = Literal["even", "offset"]
 whole number of frames, as SCVRL's tests do."""
 
 
+_MOST_CLIPS, _MOST_FRAMES, _LARGEST_PX = 1000, 10_000, 8192
+"""Beyond these a file is damaged or a number mistyped: a single video would fill the memory."""
+
+
 @dataclass(frozen=True)
 class EvaluationViews:
     """The views of a test video; 0 leaves a size as it was in training.
@@ -40,12 +44,18 @@ class EvaluationViews:
     """Where clips of a fixed stride start: evenly spaced, or at multiples of one offset (SCVRL)."""
 
     def __post_init__(self) -> None:
-        if self.clips < 1:
-            raise ValueError(f"views.clips must be at least 1, got {self.clips}")
-        for name in ("num_frames", "crop_px", "height", "width"):
-            if getattr(self, name) < 0:
+        if not 1 <= self.clips <= _MOST_CLIPS:
+            raise ValueError(f"views.clips must be between 1 and {_MOST_CLIPS}, got {self.clips}")
+        for name, most in (
+            ("num_frames", _MOST_FRAMES),
+            ("crop_px", _LARGEST_PX),
+            ("height", _LARGEST_PX),
+            ("width", _LARGEST_PX),
+        ):
+            if not 0 <= getattr(self, name) <= most:
                 raise ValueError(
-                    f"views.{name} must not be negative, got {getattr(self, name)}; 0 is as in training"
+                    f"views.{name} must not be negative and at most {most}, got {getattr(self, name)}; 0 is "
+                    "as in training"
                 )
         if self.width and not self.height:
             raise ValueError(f"views.width={self.width} needs views.height, or leave both 0 as in training")

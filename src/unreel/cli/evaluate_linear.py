@@ -6,6 +6,7 @@ learns from clips and averages their predictions, add `--level clip --average pr
 """
 
 import math
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ class Arguments(OutputArguments):
     by: Target = "label"
     """What is to be told: `label`, the class, or `group` (scene, film, ...)."""
     query_split: str = "auto"
-    """Split that is tested; `auto` takes test."""
+    """Split that is tested; `auto` takes test, else val."""
     gallery_split: str = "auto"
     """Split that is learned from; `auto` takes train."""
     level: Level = "video"
@@ -179,10 +180,11 @@ def _close(result: LinearResult, measured: LevelLinear, arguments: Arguments) ->
         "ended at": f"loss {measured.final_loss:.3f}, {percent(measured.training_top1)} % of training right, "
         f"gradient {percent(measured.relative_gradient)} % of the first",
     }
-    next_steps = [f"unreel evaluate svm --features {arguments.features}"]
+    next_steps = [f"unreel evaluate svm --features {shlex.quote(str(arguments.features))}"]
     if arguments.classifier is not None:
         rows["classifier"] = arguments.classifier
-        next_steps.append(f"unreel predict VIDEO --encoder ENCODER --classifier {arguments.classifier}")
+        classifier = shlex.quote(str(arguments.classifier))
+        next_steps.append(f"unreel predict VIDEO --encoder ENCODER --classifier {classifier}")
     rows["time"] = format_duration(result.ranking.seconds)
     print_summary(name_result(arguments), rows, next_steps=next_steps)
 

@@ -6,6 +6,7 @@ are of every class, one video at least; smaller ones are parts of larger ones, a
 same videos. The relative gain is that of the first encoder: (first - other) / first.
 """
 
+import shlex
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ class Arguments(OutputArguments):
     by: Target = "label"
     """Of features: what is to be told."""
     query_split: str = "auto"
-    """Split that is tested; `auto` takes test."""
+    """Split that is tested; `auto` takes test, else val."""
     gallery_split: str = "auto"
     """Of features: split that is learned from; `auto` takes train."""
     learner: Literal["svm", "linear"] = "svm"
@@ -188,8 +189,9 @@ def _check_names(names: tuple[str, ...]) -> None:
 def _finetune(arguments: Arguments, names: tuple[str, ...], low_shot: LowShotConfig) -> LowShotResult:
     from unreel.data.catalog import Catalog
     from unreel.evaluate.low_shot_finetuned import finetune_low_shot
-    from unreel.evaluate.recognition import evaluate_recognition
+    from unreel.evaluate.recognition import evaluate_recognition, find_test_split
     from unreel.features.classifier import Classifier
+    from unreel.features.classify import fit_batch_size
     from unreel.features.encoder import choose_device
     from unreel.features.reading import ReadConfig
     from unreel.recipes.find import find_recipe
@@ -203,12 +205,14 @@ def _finetune(arguments: Arguments, names: tuple[str, ...], low_shot: LowShotCon
     if arguments.finetune_epochs:
         recipe = replace(recipe, train=replace(recipe.train, epochs=arguments.finetune_epochs, steps=0))
     catalog = Catalog.load(arguments.catalog)
+    split = find_test_split(catalog) if arguments.query_split == "auto" else arguments.query_split
 
     def recognize(run: Path) -> dict[str, Any]:
         classifier = Classifier.load(run)
         classifier.to(choose_device(recipe.train.device))
-        read = ReadConfig(num_workers=recipe.data.num_workers)
-        return evaluate_recognition(classifier, catalog, split=arguments.query_split, read=read).to_json()
+        batch_size = fit_batch_size(classifier.spec)
+        read = ReadConfig(batch_size=batch_size, num_workers=recipe.data.num_workers)
+        return evaluate_recognition(classifier, catalog, split=split, read=read).to_json()
 
     with ProgressBar("Fine-tuning", unit="runs") as progress:
         return finetune_low_shot(
@@ -220,6 +224,7 @@ def _finetune(arguments: Arguments, names: tuple[str, ...], low_shot: LowShotCon
             recipe_name=arguments.recipe,
             finetune=finetune,
             recognize=recognize,
+            tested={"split": split, "catalog_hash": catalog.hash},
             low_shot=low_shot,
             progress=progress,
             warn=print_warning,
@@ -256,8 +261,8 @@ def _show(result: LowShotResult, arguments: Arguments) -> None:
 
 def _name_next(arguments: Arguments) -> list[str]:
     if arguments.features:
-        return [f"unreel evaluate {arguments.learner} --features {arguments.features[0]}"]
-    return [f"unreel predict VIDEO --model {arguments.runs}/NAME/SHARE-percent-seed-SEED"]
+        return [f"unreel evaluate {arguments.learner} --features {shlex.quote(str(arguments.features[0]))}"]
+    return [f"unreel predict VIDEO --model {shlex.quote(str(arguments.runs))}/NAME/SHARE-percent-seed-SEED"]
 
 
 def _write_point(point: LowShotPoint) -> str:

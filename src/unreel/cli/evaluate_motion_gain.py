@@ -4,6 +4,7 @@ Both are results of the same protocol on the same videos, with accuracies by cla
 which a linear SVM is then fitted. The motion of the videos is what `unreel motion` measured.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +97,9 @@ def _show(result: MotionGain, arguments: Arguments) -> None:
     correlation = result.correlation
     next_steps = []
     if arguments.out is not None:
-        next_steps.append(f"unreel report motion-gain {arguments.out} --out motion_gain.png")
+        next_steps.append(
+            f"unreel report motion-gain {shlex.quote(str(arguments.out))} --out motion_gain.png"
+        )
     print_summary(
         name_result(arguments),
         {

@@ -14,6 +14,7 @@ from unreel.data.batch import Rejection
 from unreel.evaluate.accuracy import Accuracy
 from unreel.evaluate.ranking import RankingConfig, Target, are_alike
 from unreel.features.table import FeatureTable
+from unreel.legible import make_legible
 from unreel.runs import write_json
 
 
@@ -34,7 +35,7 @@ class ComparisonArguments(OutputArguments):
     by: Target = "label"
     """What makes a neighbour right: `label`, the class, or `group` (scene, film, ...)."""
     query_split: str = "auto"
-    """Split that asks; `auto` takes test when the videos have test and train, else all of them."""
+    """Split that asks; `auto` takes test (or val) when there is train, else all videos."""
     gallery_split: str = "auto"
     """Split that is searched; `auto` takes train as above, else what asks. No video is its own neighbour."""
     center: bool = False
@@ -89,7 +90,8 @@ def keep(values: Mapping[str, Any], arguments: OutputArguments) -> None:
 def warn_of_rejected(rejected: Sequence[Rejection]) -> None:
     """Name the videos that failed, and why."""
     for rejection in rejected:
-        print_warning(f"rejected {rejection.path}: {rejection.reason}")
+        # A name may have line breaks, with which it could pass for another message.
+        print_warning(make_legible(f"rejected {rejection.path}: {rejection.reason}"))
 
 
 def warn_of_collapse(table: FeatureTable) -> None:

@@ -31,6 +31,7 @@ from unreel.data.catalog import Catalog
 from unreel.distributed import read_rank, start_process_group, stop_process_group
 from unreel.evaluate.recognition import RecognitionResult, evaluate_recognition
 from unreel.features.classifier import Classifier
+from unreel.features.classify import fit_batch_size
 from unreel.features.encoder import Precision
 from unreel.features.reading import ReadConfig
 from unreel.progress import ignore_progress
@@ -51,15 +52,17 @@ class Arguments(ViewArguments, OutputArguments):
     root: Path | None = None
     """Where the videos are now, when their folder was moved after the scan."""
     split: str = "auto"
-    """Split that is tested; `auto` takes test when the catalog has it, else all videos; "" takes all."""
+    """Split that is tested; `auto` takes the first of test, val and validation that has labels, else all
+    videos; "" takes all."""
     scores: Path | None = None
     """File (.parquet or .csv) for the scores of every video, a column per class."""
     device: str = "auto"
     """Where the network runs: auto, cpu, cuda, cuda:1, ..."""
     precision: Precision = "float32"
     """Arithmetic of the network; that of the scores is float32."""
-    batch_size: int = 32
-    """Clips per pass of the network, rounded down to whole videos."""
+    batch_size: int = 0
+    """Clips per pass of the network, rounded down to whole videos; 0 takes 32 of 16 x 112 x 112 pixels, fewer
+    larger ones."""
     num_workers: int = -1
     """Processes that decode; -1 takes one per core, 0 decodes in the main process."""
     max_rejected_fraction: float = 0.05
@@ -75,6 +78,8 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         example="unreel evaluate recognition --model runs/ucf --catalog catalog.parquet --out top1.json",
     )
+    if arguments.scores is not None and arguments.scores.suffix.lower() not in (".parquet", ".csv"):
+        raise ValueError(f"--scores must end in .parquet or .csv, got {arguments.scores}")
     check_outputs(
         {"--out": arguments.out, "--scores": arguments.scores},
         {"--model": arguments.model, "--catalog": arguments.catalog},
@@ -89,7 +94,10 @@ def main(argv: list[str]) -> None:
                 classifier,
                 Catalog.load(arguments.catalog, root=arguments.root),
                 split=arguments.split,
-                read=ReadConfig(batch_size=arguments.batch_size, num_workers=arguments.num_workers),
+                read=ReadConfig(
+                    batch_size=arguments.batch_size or fit_batch_size(classifier.spec),
+                    num_workers=arguments.num_workers,
+                ),
                 max_rejected_fraction=arguments.max_rejected_fraction,
                 progress=progress if rank.is_main else ignore_progress,
             )
@@ -116,12 +124,17 @@ def _report(result: RecognitionResult, classifier: Classifier, arguments: Argume
 def warn_of_result(result: RecognitionResult) -> None:
     """Name the videos that failed, and the labels that the classifier does not know."""
     warn_of_rejected(result.rejected)
+    if result.is_training:
+        print_warning(
+            "these are the videos that the classifier learned from; how it does on others is not measured: "
+            "test another split or catalog"
+        )
     unknown = result.accuracy.unknown_classes
     if unknown:
         more = f" and {len(unknown) - _NAMES_SHOWN} more" if len(unknown) > _NAMES_SHOWN else ""
         print_warning(
             f"the classifier does not know the label {', '.join(unknown[:_NAMES_SHOWN])}{more}: "
-            f"{result.accuracy.unknown} videos count as wrong"
+            f"{result.accuracy.unknown} of its videos count as wrong"
         )
 
 

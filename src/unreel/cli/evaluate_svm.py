@@ -4,6 +4,7 @@ Vectors go in as they are: at video level the mean of a video's vectors, not nor
 Of several costs, cross-validation over the training split chooses one.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +38,7 @@ class Arguments(OutputArguments):
     by: Target = "label"
     """What is to be told: `label`, the class, or `group` (scene, film, ...)."""
     query_split: str = "auto"
-    """Split that is tested; `auto` takes test."""
+    """Split that is tested; `auto` takes test, else val."""
     gallery_split: str = "auto"
     """Split that is learned from; `auto` takes train."""
     level: Level = "video"
@@ -149,11 +150,12 @@ def _close(result: SVMResult, measured: LevelSVM, arguments: Arguments) -> None:
         "solver": f"liblinear, cost {measured.cost:g}, {'a' if arguments.bias else 'no'} bias, "
         f"{max(measured.iterations_by_class.values())} steps at most",
     }
-    next_steps = [f"unreel evaluate retrieval --features {arguments.features}"]
+    next_steps = [f"unreel evaluate retrieval --features {shlex.quote(str(arguments.features))}"]
     if arguments.classifier is not None:
         rows["classifier"] = arguments.classifier
         next_steps.append(
-            f"unreel report gradcam --encoder ENCODER --catalog CATALOG --classifier {arguments.classifier}"
+            "unreel report gradcam --encoder ENCODER --catalog CATALOG "
+            f"--classifier {shlex.quote(str(arguments.classifier))}"
         )
     rows["time"] = format_duration(result.ranking.seconds)
     print_summary(name_result(arguments), rows, next_steps=next_steps)

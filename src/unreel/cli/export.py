@@ -86,7 +86,8 @@ def _check(arguments: Arguments) -> None:
 
 
 def _export_huggingface(arguments: Arguments, source: ExportSource) -> None:
-    results = read_results(arguments.results, source.model.hash)
+    hashes = (source.model.hash, getattr(source.model, "network_hash", source.model.hash))
+    results = read_results(arguments.results, *hashes)
     export_huggingface(source, arguments.to, license_name=arguments.license, results=results)
     if not arguments.license:
         print_warning("no licence is stated, so nobody else may use the weights; --license states one")

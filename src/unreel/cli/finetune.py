@@ -1,9 +1,11 @@
 """Learn the classes of labelled videos, all layers or the last one, from an encoder or from scratch.
 
-The classes are the labels of the training videos. When training ends, the videos of the split `test` are
-classified and the result is kept in the run folder. A run that was cut off goes on with --resume.
+The classes are the labels of the training videos. When training ends, the videos of the split `test`
+(`val` where those of `test` have no labels) are classified and the result is kept in the run folder. A run
+that was cut off goes on with --resume.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,8 +27,9 @@ from unreel.cli.terminal import ProgressBar, print_summary, print_warning
 from unreel.data.catalog import Catalog
 from unreel.distributed import read_rank
 from unreel.errors import CatalogError, UnreelError
-from unreel.evaluate.recognition import evaluate_recognition, take_labelled
+from unreel.evaluate.recognition import evaluate_recognition, find_test_split, take_labelled
 from unreel.features.classifier import Classifier
+from unreel.features.classify import fit_batch_size
 from unreel.features.encoder import choose_device
 from unreel.features.reading import ReadConfig
 from unreel.methods.supervised import SCRATCH, Supervised
@@ -51,7 +54,8 @@ _USAGE = f"""usage: unreel finetune RECIPE --run RUN [--encoder ENCODER] [--back
   --encoder ENCODER  folder of a run or of its encoder, or a file of weights for the recipe's network;
                      without it the network starts from random weights
   --backbone NAME    network for a file of weights, or from scratch: {", ".join(BACKBONES)}
-  --test-split NAME  split that is classified at the end; by default test where there is one; "" for none
+  --test-split NAME  split that is classified at the end; by default the first of test, val and validation
+                     that has labels; "" for none
   --resume RUN       go on from the newest checkpoint of a run, with its own settings
   settings           `unreel finetune RECIPE --help` lists them
 
@@ -96,12 +100,12 @@ def choose_test_split(recipe: Recipe) -> str:
     split, data = recipe.method.test_split, recipe.data
     catalog = Catalog.load(data.catalog)
     if split == "auto":
+        split = find_test_split(catalog) or "test"
         try:
-            take_labelled(catalog, "test")
+            take_labelled(catalog, split)
         except CatalogError as error:
             _warn_once(f"nothing is tested when training ends: {error}")
             return ""
-        split = "test"
     if split:
         take_labelled(catalog, split)
         trained = "train" if data.split == "auto" and "train" in catalog.split_names else data.split
@@ -151,11 +155,12 @@ def _start(recipe: Recipe, encoder: str, backbone: str) -> Recipe:
 
 def _report(summary: TrainingSummary, recipe: Recipe, split: str) -> None:
     rows = {**describe_run(summary, recipe), "classifier": summary.exported}
+    run, catalog = shlex.quote(str(summary.run)), shlex.quote(str(recipe.data.catalog))
     if summary.stopped_by:
         print_summary(
             f"Stopped by {summary.stopped_by}; everything is saved",
             rows,
-            next_steps=[f"unreel finetune --resume {summary.run}"],
+            next_steps=[f"unreel finetune --resume {run}"],
         )
         return
     is_tested = False
@@ -165,14 +170,14 @@ def _report(summary: TrainingSummary, recipe: Recipe, split: str) -> None:
             is_tested = True
             rows["result"] = summary.run / _RESULT_FILE
     finally:  # whatever becomes of the test, the run is there
-        again = f"unreel evaluate recognition --model {summary.run} --catalog {recipe.data.catalog}"
+        again = f"unreel evaluate recognition --model {run} --catalog {catalog}"
         print_summary(
             "Fine-tuned",
             rows,
             next_steps=[
-                f"unreel predict --model {summary.run} VIDEO",
+                f"unreel predict --model {run} VIDEO",
                 *([] if is_tested else [f"{again} --out recognition.json"]),
-                f"tensorboard --logdir {summary.run}",
+                f"tensorboard --logdir {run}",
             ],
         )
 
@@ -192,7 +197,9 @@ def _test(summary: TrainingSummary, recipe: Recipe, split: str) -> None:
                 Catalog.load(data.catalog),
                 split=split,
                 read=ReadConfig(
-                    num_workers=data.num_workers, decode_time_limit_sec=data.decode_time_limit_sec
+                    batch_size=fit_batch_size(classifier.spec),
+                    num_workers=data.num_workers,
+                    decode_time_limit_sec=data.decode_time_limit_sec,
                 ),
                 max_rejected_fraction=data.max_rejected_fraction,
                 progress=progress,

@@ -28,7 +28,7 @@ class Arguments(OutputArguments):
     catalog: Path
     """Catalog with segments that `unreel scan` wrote."""
     split: str = "auto"
-    """Split that is measured; `auto` takes the first of test and validation that has segments, else all
+    """Split that is measured; `auto` takes the first of test, val and validation that has segments, else all
     videos; "" takes all."""
 
 

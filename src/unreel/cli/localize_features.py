@@ -12,11 +12,11 @@ from typing import Literal
 from unreel.cli.output_files import check_outputs
 from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary
 from unreel.data.catalog import Catalog
-from unreel.features.classifier import Classifier
 from unreel.features.encoder import Encoder, Precision, choose_device
 from unreel.features.extract import ExtractSummary
 from unreel.features.grid_clips import GridSampling
 from unreel.features.grid_extract import extract_grids
+from unreel.features.grid_reading import load_grid_classifier
 from unreel.features.pixels import PixelBaseline
 from unreel.features.reading import ClipEmbedder, ReadConfig
 
@@ -31,7 +31,7 @@ class Arguments:
     encoder: Path | None = None
     """Folder `encoder` of a run ..."""
     model: Path | None = None
-    """... or folder of a fine-tuned run, whose class scores are the vectors."""
+    """... or folder of a fine-tuned run, whose class scores of the center crop are the vectors."""
     catalog: Path
     """Catalog that `unreel scan` wrote."""
     out: Path = Path("grid.parquet")
@@ -108,7 +108,7 @@ def _check(arguments: Arguments) -> None:
 def _choose_embedder(arguments: Arguments) -> ClipEmbedder:
     device = choose_device(arguments.device)
     if arguments.model is not None:
-        return Classifier.load(arguments.model).to(device, precision=arguments.precision)
+        return load_grid_classifier(arguments.model).to(device, precision=arguments.precision)
     assert arguments.encoder is not None
     encoder = Encoder.load(arguments.encoder)
     if arguments.baseline == "pixels":

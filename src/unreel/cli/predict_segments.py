@@ -12,6 +12,7 @@ from unreel.evaluate.predict_segments import SegmentPredictions, predict_segment
 from unreel.features.classifier import Classifier, find_part
 from unreel.features.classifier_files import CLASSIFIER_KIND
 from unreel.features.encoder import Encoder, Precision, choose_device
+from unreel.features.grid_reading import load_grid_classifier
 from unreel.features.localizer import LOCALIZER_KIND, Localizer
 from unreel.features.reading import ClipEmbedder, ReadConfig
 
@@ -100,7 +101,7 @@ def find_segments(arguments: SourceArguments, model: Path, encoder: Path | None)
 def _load_embedder(folder: Path) -> Encoder | Classifier:
     file = CLASSIFIER_KIND.description_file
     is_classifier = (find_part(folder, CLASSIFIER_KIND.name, file) / file).exists()
-    return Classifier.load(folder) if is_classifier else Encoder.load(folder)
+    return load_grid_classifier(folder) if is_classifier else Encoder.load(folder)
 
 
 def _show(

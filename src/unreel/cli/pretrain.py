@@ -4,6 +4,7 @@ The recipe decides which flags there are: every number of it is one. A run that 
 --resume.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -76,7 +77,7 @@ def _report(summary: TrainingSummary, recipe: Recipe) -> None:
         print_summary(
             f"Stopped by {summary.stopped_by}; everything is saved",
             rows,
-            next_steps=[f"unreel pretrain --resume {summary.run}"],
+            next_steps=[f"unreel pretrain --resume {shlex.quote(str(summary.run))}"],
         )
         return
     print_summary("Trained", rows, next_steps=_name_next_steps(summary, recipe))
@@ -84,11 +85,14 @@ def _report(summary: TrainingSummary, recipe: Recipe) -> None:
 
 def _name_next_steps(summary: TrainingSummary, recipe: Recipe) -> list[str]:
     """Return what an encoder is good for; what asks for labels only where there are some."""
-    extract = (
-        f"unreel extract --encoder {summary.exported} --catalog {recipe.data.catalog} --out features.parquet"
-    )
+    encoder, catalog = shlex.quote(str(summary.exported)), shlex.quote(str(recipe.data.catalog))
+    extract = f"unreel extract --encoder {encoder} --catalog {catalog} --out features.parquet"
     if describe_encoder(recipe).input.num_frames == 1:
         extract += f" --clips-per-video {_FRAMES_OF_A_VIDEO}"
     measure = "unreel evaluate retrieval --features features.parquet --out retrieval.json"
-    search = f"unreel search VIDEO --encoder {summary.exported} --features features.parquet"
-    return [extract, measure if summary.has_labels else search, f"tensorboard --logdir {summary.run}"]
+    search = f"unreel search VIDEO --encoder {encoder} --features features.parquet"
+    return [
+        extract,
+        measure if summary.has_labels else search,
+        f"tensorboard --logdir {shlex.quote(str(summary.run))}",
+    ]

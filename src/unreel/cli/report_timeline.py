@@ -27,7 +27,8 @@ class Arguments:
     catalog: Path
     """Catalog with segments that `unreel scan` wrote."""
     split: str = "auto"
-    """Split whose videos are shown; `auto` takes the first of test and validation that has segments."""
+    """Split whose videos are shown; `auto` takes the first of test, val and validation that has segments,
+    else all videos; "" takes all."""
     videos: tuple[str, ...] = ()
     """Videos to show, by path as in the catalog or by id; by default the first of the split."""
     num_videos: int = 4

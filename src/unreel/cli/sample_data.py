@@ -1,5 +1,6 @@
 """Make a small set of videos to try everything on: a few scenes, eight motions, labelled and split."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,5 +51,5 @@ def main(argv: list[str]) -> None:
             "size": f"{summary.num_bytes / 1e6:.1f} MB",
             "table": summary.table,
         },
-        next_steps=[f"unreel scan {summary.table} --out catalog.parquet"],
+        next_steps=[f"unreel scan {shlex.quote(str(summary.table))} --out catalog.parquet"],
     )

@@ -10,6 +10,7 @@ show; what they name and the disk lacks is listed with the rejected files.
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def main(argv: list[str]) -> None:
         describe_summary(summary),
         next_steps=(
             "unreel recipes",
-            f"unreel pretrain moco.small --data.catalog {summary.out} --run runs/first",
+            f"unreel pretrain moco.small --data.catalog {shlex.quote(str(summary.out))} --run runs/first",
         ),
     )
 

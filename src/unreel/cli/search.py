@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +65,8 @@ def main(argv: list[str]) -> None:
     num_videos = len(set(table.video_ids))
     next_steps = []
     if (table.column("label") != "").any():
-        next_steps.append(
-            f"unreel evaluate retrieval --features {arguments.features}    # how far to trust this"
-        )
+        features = shlex.quote(str(arguments.features))
+        next_steps.append(f"unreel evaluate retrieval --features {features}    # how far to trust this")
     print_summary(
         "Search",
         {"searched": f"{num_videos} videos, {len(table)} vectors", "paths start from": table.info.root},

@@ -70,7 +70,7 @@ class VideoBatch:
         return RowGenerator(np.asarray(self.keys_B.cpu())).fork(purpose)
 
     def to(self, device: torch.device) -> "VideoBatch":
-        """Move the pictures, ``video_index_B`` and ``labels_B`` to the device; the other small tensors stay."""
+        """Move the pictures, ``video_index_B`` and ``labels_B`` to the device; small tensors else stay."""
         return dataclasses.replace(
             self,
             frames_BNTHWC=self.frames_BNTHWC.to(device, non_blocking=True),

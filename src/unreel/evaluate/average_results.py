@@ -1,6 +1,5 @@
 """Mean and spread of the numbers of several results of one protocol, such as those of three splits."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from unreel.config import config_to_dict
 from unreel.errors import FeaturesError
+from unreel.runs import read_json
 
 PROTOCOLS = ("retrieval", "knn", "svm", "linear", "recognition")
 """Whose results can be averaged."""
@@ -18,6 +18,8 @@ _SPLIT_SETTINGS = ("query_split", "gallery_split", "split")
 """Which part of the catalog was tested; these may differ."""
 _NO_SHARES = {"cost", "lr", "final_loss", "relative_gradient"}
 """Numbers that are no shares though they may lie in [0, 1]."""
+_LARGEST = 1e18
+"""Beyond this, and where it is NaN, a number was not measured."""
 _NOT_MEASURED = ("protocol", "settings", "features", "model", "seconds")
 """Parts of a result that say how it was made."""
 
@@ -124,7 +126,7 @@ def average_results(paths: Sequence[Path]) -> AveragedResult:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (OSError, ValueError) as error:
         raise FeaturesError(
             f"{path} cannot be read as a result ({error}); write one with `unreel evaluate PROTOCOL --out`"
@@ -177,11 +179,16 @@ def _find_numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, int | float]
     yield from _walk(measured, "")
 
 
+def _is_number(value: object) -> bool:
+    """Whether it can be averaged: a number that is finite and no mere truth."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
 def _walk(value: object, name: str) -> Iterator[tuple[str, int | float]]:
     if isinstance(value, dict):
         for key, own in value.items():
             yield from _walk(own, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif isinstance(value, (int, float)) and _is_number(value):
         yield name, value
 
 

@@ -34,6 +34,6 @@ def refuse_too_many(rejected: Sequence[Rejection], *, num_videos: int, max_rejec
         first = rejected[0]
         raise FeaturesError(
             f"{len(rejected)} of {num_videos} videos cannot be used, more than max_rejected_fraction = "
-            f"{max_rejected_fraction:g} allows; the first: {first.path}: {first.reason}. Scan again, or "
-            "raise the limit"
+            f"{max_rejected_fraction:g} allows; the first: {first.path}: {first.reason}. Repair them and "
+            "scan again (or give --root, where their folder was moved), or raise the limit"
         )

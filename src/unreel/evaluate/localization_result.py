@@ -19,6 +19,7 @@ from unreel.evaluate.localization import (
 )
 from unreel.evaluate.proposal_files import match_videos
 from unreel.evaluate.proposals import propose_uniformly
+from unreel.evaluate.recognition import TEST_SPLITS
 from unreel.evaluate.soft_nms import ScoredSegments
 from unreel.features.grid_batches import read_segments
 
@@ -77,7 +78,7 @@ def evaluate_proposals(
         path: of the proposals, for messages.
         proposals: by the names in their file, in seconds.
         catalog: with segments.
-        split: of the catalog; "auto" takes "test" where that has segments, else "validation", else all.
+        split: of the catalog; "auto" takes that of `choose_split`, "" takes all.
 
     Raises:
         CatalogError: there is no such split, or no segment in it.
@@ -118,13 +119,16 @@ def evaluate_proposals(
 
 
 def choose_split(catalog: Catalog, split: str) -> str:
-    """Return the split that is measured: of "auto", the first of "test" and "validation" with segments."""
+    """Return the split that is measured: of "auto", the first of `TEST_SPLITS` with segments, else "".
+
+    Test videos of ActivityNet and HACS have no segments: those of validation count.
+    """
     if split != "auto":
         return split
     has_segments = {
         name for name, own in zip(catalog.splits, catalog.table["segments"].to_pylist(), strict=True) if own
     }
-    return next((name for name in ("test", "validation") if name in has_segments), "")
+    return next((name for name in TEST_SPLITS if name in has_segments), "")
 
 
 def _guess(videos: Catalog, place: int) -> NDArray[np.float64]:

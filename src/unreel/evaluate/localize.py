@@ -1,6 +1,6 @@
 """Find segments in videos with a trained localiser."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from unreel.evaluate.proposals import propose
 from unreel.evaluate.soft_nms import ScoredSegments
 from unreel.features.grid_extract import build_grid_table, describe_grid
 from unreel.features.grid_reading import EmbeddedGrid, embed_grids
-from unreel.features.grids import Grids, build_grids
+from unreel.features.grids import Grids, GridTable
 from unreel.features.localizer import Localizer
 from unreel.features.reading import ClipEmbedder, ReadConfig
 from unreel.features.table import FeatureTable
@@ -28,7 +28,7 @@ def propose_segments(
     top: int = 100,
     progress: Progress = ignore_progress,
 ) -> list[VideoProposals]:
-    """Propose stretches of every video of a table, in the table's order.
+    """Propose stretches of every video of a table, in the table's order, a few videos at a time.
 
     Args:
         localizer: learned from vectors of the same encoder, at the same moments.
@@ -42,10 +42,15 @@ def propose_segments(
         ValueError: ``top`` is not positive.
     """
     localizer.check_features(table.info)
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
-    grids = build_grids(table.select(split), localizer.config.network.num_positions)
-    return _propose(localizer, grids, top, progress)
+    _check_top(top)
+    videos = GridTable(table, split=split)
+    proposals: list[VideoProposals] = []
+    for first in range(0, len(videos), _BATCH_SIZE):
+        block = range(first, min(first + _BATCH_SIZE, len(videos)))
+        for found in _propose(localizer, videos.build(block, localizer.config.network.num_positions), top):
+            proposals.append(found)
+            progress(len(proposals), len(videos), "")
+    return proposals
 
 
 def localize_videos(
@@ -58,6 +63,8 @@ def localize_videos(
     progress: Progress = ignore_progress,
 ) -> tuple[list[VideoProposals], list[Rejection]]:
     """Propose stretches of every video of a catalog, vectors and all; videos that fail are listed.
+
+    The vectors of a few videos are kept at a time.
 
     Args:
         localizer: what finds segments.
@@ -75,27 +82,35 @@ def localize_videos(
     grid = localizer.grid
     info = describe_grid(embedder, catalog, grid, read, catalog_hash=catalog.hash, split="")
     localizer.check_features(info)
-    embedded: list[EmbeddedGrid] = []
-    for video in embed_grids(embedder, catalog, [range(len(catalog))], grid, read):
-        embedded.append(video)
-        progress(len(embedded), len(catalog), "")
-    table = build_grid_table(embedded, catalog, grid, info)
-    rejected = [video.rejection for video in embedded if video.rejection is not None]
-    return propose_segments(localizer, table, top=top), rejected
-
-
-def _propose(localizer: Localizer, grids: Grids, top: int, progress: Progress) -> list[VideoProposals]:
-    """Score a few videos at a time; every pass has the same shape, so that none depends on its neighbours."""
+    _check_top(top)
     proposals: list[VideoProposals] = []
-    for first in range(0, len(grids), _BATCH_SIZE):
-        own_BDT = grids.features_VDT[first : first + _BATCH_SIZE]
-        padding = [(0, _BATCH_SIZE - len(own_BDT)), (0, 0), (0, 0)]
-        scores = localizer.score(np.pad(own_BDT, padding))
-        for place in range(len(own_BDT)):
-            found = propose(*(part[place].numpy() for part in scores), top=top)
-            proposals.append(_in_seconds(grids, first + place, found))
-            progress(len(proposals), len(grids), "")
-    return proposals
+    rejected: list[Rejection] = []
+    waiting: list[EmbeddedGrid] = []
+    stream = embed_grids(embedder, catalog, [range(len(catalog))], grid, read)
+    for done, video in enumerate(stream, start=1):
+        if video.rejection is None:
+            waiting.append(video)
+        else:
+            rejected.append(video.rejection)
+        if len(waiting) == _BATCH_SIZE or done == len(catalog):
+            table = build_grid_table(waiting, catalog, grid, info)
+            proposals += propose_segments(localizer, table, top=top)
+            waiting.clear()
+        progress(done, len(catalog), "")
+    return proposals, rejected
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+
+
+def _propose(localizer: Localizer, grids: Grids, top: int) -> Iterator[VideoProposals]:
+    """Score at most a pass of videos; all passes have one shape, so that no video depends on the others."""
+    padding = [(0, _BATCH_SIZE - len(grids)), (0, 0), (0, 0)]
+    scores = localizer.score(np.pad(grids.features_VDT, padding))
+    for place in range(len(grids)):
+        yield _in_seconds(grids, place, propose(*(part[place].numpy() for part in scores), top=top))
 
 
 def _in_seconds(grids: Grids, place: int, found: ScoredSegments) -> VideoProposals:

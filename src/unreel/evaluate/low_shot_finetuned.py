@@ -1,6 +1,5 @@
 """Few labels with all layers fine-tuned: a run per encoder, share and seed, each kept and none done twice."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +12,7 @@ from unreel.errors import TrainingError
 from unreel.evaluate.low_shot import LowShotConfig, LowShotResult, measure_curves
 from unreel.methods.supervised import Supervised
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
-from unreel.runs import write_json
+from unreel.runs import read_json, write_json
 from unreel.train.recipe import Recipe
 from unreel.train.run import TrainingSummary, read_run_recipe
 from unreel.train.setup import RECIPE_FILE
@@ -48,6 +47,7 @@ def finetune_low_shot(
     recipe_name: str,
     finetune: Finetune,
     recognize: Recognize,
+    tested: Mapping[str, str],
     low_shot: LowShotConfig | None = None,
     progress: Progress = ignore_progress,
     warn: Warn = ignore_warning,
@@ -64,6 +64,7 @@ def finetune_low_shot(
         recipe_name: by which the recipe is found again.
         finetune: trains.
         recognize: tests.
+        tested: settings that a result must have to be that of this test; one with others is made again.
         low_shot: shares and seeds; the seed is that of the choice and of the training.
         progress: is told the number of runs done.
         warn: is told what a person should know of a run.
@@ -84,7 +85,13 @@ def finetune_low_shot(
         run = runs / name / f"{100 * fraction:g}-percent-seed-{seed}"
         recipe, num_videos = _take_share(recipes[name], fraction, seed)
         values = _run_once(
-            recipe, run, recipe_name=recipe_name, finetune=finetune, recognize=recognize, warn=warn
+            recipe,
+            run,
+            recipe_name=recipe_name,
+            finetune=finetune,
+            recognize=recognize,
+            tested=tested,
+            warn=warn,
         )
         return num_videos, float(values[low_shot.metric])
 
@@ -114,14 +121,24 @@ def _take_share(recipe: Recipe, fraction: float, seed: int) -> tuple[Recipe, int
 
 
 def _run_once(
-    recipe: Recipe, run: Path, *, recipe_name: str, finetune: Finetune, recognize: Recognize, warn: Warn
+    recipe: Recipe,
+    run: Path,
+    *,
+    recipe_name: str,
+    finetune: Finetune,
+    recognize: Recognize,
+    tested: Mapping[str, str],
+    warn: Warn,
 ) -> Mapping[str, Any]:
     """Return the result of a run: read, or else made."""
     is_resumed = (run / RECIPE_FILE).exists()
     if is_resumed:
         recipe = _check_same(recipe, run)
     if (run / RESULT_FILE).exists():
-        return _read_result(run / RESULT_FILE)
+        values = _read_result(run / RESULT_FILE)
+        settings = values.get("settings")
+        if isinstance(settings, dict) and tested.items() <= settings.items():
+            return values
     summary = finetune(recipe, run, recipe_name=recipe_name, is_resumed=is_resumed, warn=warn)
     if summary.stopped_by:
         raise TrainingError(
@@ -161,7 +178,7 @@ def _identify(recipe: Recipe) -> str:
 
 def _read_result(path: Path) -> Mapping[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         if not isinstance(values, dict) or values["protocol"] != "recognition":
             raise ValueError("no result of recognition")
     except (KeyError, ValueError) as error:

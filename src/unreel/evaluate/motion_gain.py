@@ -4,7 +4,6 @@ Motion is that of `unreel motion`: edges of the flow, which a camera that pans d
 has the magnitude of the flow, which it does, so the two order classes differently.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from unreel.data.motion_table import MotionTable
 from unreel.errors import CatalogError, FeaturesError
 from unreel.evaluate.motion_gain_results import ClassAccuracies
 from unreel.evaluate.ranking import Target
+from unreel.runs import read_json
 
 # V videos, X classes
 
@@ -106,7 +106,7 @@ class MotionGain:
             FeaturesError: the file is missing, or is something else.
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = read_json(Path(path))
             if values["protocol"] != "motion-gain":
                 raise ValueError(f"a result of {values['protocol']}")
             for own in values["classes"]:

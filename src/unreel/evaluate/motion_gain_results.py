@@ -1,6 +1,5 @@
 """Accuracies by class, read from results of other protocols or measured from features."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from unreel.errors import FeaturesError
 from unreel.evaluate.ranking import Level
 from unreel.evaluate.svm import evaluate_svm
 from unreel.features.table import FeatureTable
+from unreel.runs import read_json
 
 _FITTING = ("protocol", "level", "k", "by", "query_split", "gallery_split")
 """What two results must have in common; other settings may differ, and are named."""
@@ -53,7 +53,7 @@ class ClassAccuracies:
             values = evaluate_svm(FeatureTable.load(path), level=level).to_json()
             return cls.from_json(values, str(path), level=level, k=k)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_json(path)
         except (OSError, ValueError) as error:
             raise FeaturesError(
                 f"{path} cannot be read as a result ({error}); write one with `unreel evaluate svm --out`"

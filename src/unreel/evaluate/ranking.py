@@ -33,19 +33,19 @@ class RankingConfig:
     by: Target = "label"
     """Column that a neighbour must share with the query."""
     query_split: str = "auto"
-    """Split whose videos are the queries; "auto" takes "test" when the table has "test" and "train", else all
+    """Split whose videos are the queries; "auto" takes "test" (or "val") beside "train", else all
     videos; "" takes all."""
     gallery_split: str = "auto"
-    """Split whose videos are searched; "auto" takes "train" when the table has "test" and "train", else
+    """Split whose videos are searched; "auto" takes "train" when there are test videos, else
     those that are the queries; "" takes all. A video is never its own neighbour."""
     is_centered: bool = False
     """Whether the mean vector of the gallery is subtracted from all vectors first."""
 
     def resolve_splits(self, known: Sequence[str]) -> tuple[str, str]:
         """Return the splits of queries and gallery for a table that has some splits."""
-        has_both = {"test", "train"} <= set(known)
-        query = self.query_split if self.query_split != "auto" else "test" if has_both else ""
-        gallery = self.gallery_split if self.gallery_split != "auto" else "train" if has_both else query
+        tests = [split for split in ("test", "val", "validation") if split in known and "train" in known]
+        query = self.query_split if self.query_split != "auto" else (tests or [""])[0]
+        gallery = self.gallery_split if self.gallery_split != "auto" else "train" if tests else query
         return query, gallery
 
 

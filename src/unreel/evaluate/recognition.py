@@ -16,6 +16,9 @@ from unreel.features.classify import classify_videos
 from unreel.features.reading import ReadConfig
 from unreel.progress import Progress, ignore_progress
 
+TEST_SPLITS = ("test", "val", "validation")
+"""Names of the split that is measured, the best first: data sets whose test labels are secret have others."""
+
 
 @dataclass(frozen=True, eq=False)
 class RecognitionResult:
@@ -27,6 +30,7 @@ class RecognitionResult:
         without_label: further videos of the split, which could not be counted.
         rejected: labelled videos that could not be used; they are no part of ``accuracy``.
         top1_of_all: accuracy when every rejected video counts as a wrong answer.
+        is_training: whether these are the videos that the classifier learned from.
         scores: of every labelled video.
         model: what was measured: name, hash, precision, provenance.
         settings: split, views and hash of the catalog.
@@ -38,6 +42,7 @@ class RecognitionResult:
     without_label: int
     rejected: list[Rejection]
     top1_of_all: float
+    is_training: bool
     scores: ScoreTable
     model: dict[str, Any]
     settings: dict[str, Any]
@@ -52,6 +57,7 @@ class RecognitionResult:
             "without_label": self.without_label,
             "rejected": [config_to_dict(rejection) for rejection in self.rejected],
             "top1_of_all": self.top1_of_all,
+            "is_training": self.is_training,
             "model": self.model,
             "settings": self.settings,
             "seconds": self.seconds,
@@ -76,7 +82,7 @@ def evaluate_recognition(
     Args:
         classifier: with the views by which it is to be tested.
         catalog: the videos.
-        split: part of the catalog; "auto" takes test where there is one, else all; "" takes all.
+        split: part of the catalog; "auto" takes that of `find_test_split`, else all; "" takes all.
         read: batch, workers and time limit.
         max_rejected_fraction: share of the videos that may fail.
         progress: is told the number of videos done.
@@ -91,7 +97,7 @@ def evaluate_recognition(
     started = time.monotonic()
     check_fraction(max_rejected_fraction)
     if split == "auto":
-        split = "test" if "test" in catalog.split_names else ""
+        split = find_test_split(catalog)
     videos, without_label = take_labelled(catalog, split)
     classified = []
     num_rejected = 0
@@ -114,10 +120,12 @@ def evaluate_recognition(
         without_label=without_label,
         rejected=rejected,
         top1_of_all=accuracy.top1 * len(rows) / len(videos),
+        is_training=videos.hash == classifier.provenance.get("catalog"),
         scores=scores,
         model={
             "name": classifier.name,
             "hash": classifier.hash,
+            "network_hash": classifier.network_hash,
             "precision": classifier.precision,
             "provenance": classifier.provenance,
         },
@@ -129,6 +137,16 @@ def evaluate_recognition(
         },
         seconds=time.monotonic() - started,
     )
+
+
+def find_test_split(catalog: Catalog) -> str:
+    """Return the first of `TEST_SPLITS` that has labels, else the first that there is, else "".
+
+    Test videos of Kinetics, Something-Something and ActivityNet have no labels: those of validation count.
+    """
+    named = [split for split in TEST_SPLITS if split in catalog.split_names]
+    labelled = {split for split, label in zip(catalog.splits, catalog.labels, strict=True) if label}
+    return next((split for split in named if split in labelled), named[0] if named else "")
 
 
 def take_labelled(catalog: Catalog, split: str) -> tuple[Catalog, int]:

@@ -20,12 +20,14 @@ from unreel.features.encoder_files import ENCODER_KIND
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling
 from unreel.features.reading import ClipEmbedder
-from unreel.features.weight_files import hash_weights
+from unreel.features.weight_files import NOT_BUILDABLE, hash_weights
 from unreel.models.backbone import Backbone
 from unreel.models.classification_head import ClassificationHead
 from unreel.models.zoo import build_backbone
 
 # B clips, R crops of each, C classes; of pictures: C channels, T frames, H W pixels
+
+_MOST_VIDEOS = 10**12
 
 
 class ClipClassifier(ClipEmbedder, Protocol):
@@ -103,14 +105,22 @@ class Classifier:
 
     @property
     def training_counts(self) -> dict[str, int] | None:
-        """How many videos of each class it learned from; None where that was not kept."""
+        """How many videos of each class it learned from; None where that was not kept, or is no count."""
         counts = self.provenance.get("training_counts")
-        return {str(name): int(count) for name, count in counts.items()} if counts else None
+        if not isinstance(counts, dict) or not counts:
+            return None
+        is_whole = all(isinstance(count, int) and 0 <= count <= _MOST_VIDEOS for count in counts.values())
+        return {str(name): int(count) for name, count in counts.items()} if is_whole else None
 
     @cached_property
     def hash(self) -> str:
         """16 hexadecimal digits that change with any weight, setting or view; taken when first asked for."""
         return hash_weights(self._state(), self.config)
+
+    @cached_property
+    def network_hash(self) -> str:
+        """16 hexadecimal digits that change with any weight or setting, but not with the views."""
+        return hash_weights(self._state(), dataclasses.replace(self.config, views=EvaluationViews(clips=1)))
 
     @classmethod
     def untrained(cls, config: ClassifierConfig, *, seed: int = 0) -> Self:
@@ -145,7 +155,7 @@ class Classifier:
         files = CLASSIFIER_KIND.read(folder)
         try:
             classifier = cls.untrained(files.config)
-        except ValueError as error:
+        except NOT_BUILDABLE as error:
             raise WeightsError(f"{folder} describes a network that cannot be built: {error}") from error
         CLASSIFIER_KIND.check_fit(classifier._state(), files, folder)
         for part, module in classifier._parts().items():

@@ -12,9 +12,13 @@ from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.distributed import gather_objects, rank_index, world_size
 from unreel.features.classifier import ClipClassifier
+from unreel.features.input_spec import InputSpec
 from unreel.features.reading import EmbeddedVideo, ReadConfig, embed_videos
 
 # N clips, R crops of each, C classes
+
+_MOST_CLIPS = 32
+_PIXELS_PER_PASS = _MOST_CLIPS * 16 * 112**2
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,15 @@ class ClassifiedVideo:
     row: int
     scores_C: NDArray[np.float32]
     rejection: Rejection | None = None
+
+
+def fit_batch_size(spec: InputSpec) -> int:
+    """Return how many clips a pass of the network should have: 32 of 16 x 112 x 112 pixels, fewer if larger.
+
+    Args:
+        spec: what the network is fed.
+    """
+    return max(1, min(_MOST_CLIPS, _PIXELS_PER_PASS // (spec.num_frames * spec.crop_px**2)))
 
 
 def classify_videos(

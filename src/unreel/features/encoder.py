@@ -15,6 +15,7 @@ from unreel.errors import WeightsError
 from unreel.features.encoder_files import EncoderConfig, check_fit, hash_encoder, read_encoder, write_encoder
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling, check_poolings, pool_features
+from unreel.features.weight_files import NOT_BUILDABLE
 from unreel.models.backbone import Backbone
 from unreel.models.zoo import build_backbone
 
@@ -93,7 +94,7 @@ class Encoder:
         files = read_encoder(folder)
         try:
             backbone = build_backbone(files.config.backbone)
-        except ValueError as error:
+        except NOT_BUILDABLE as error:
             raise WeightsError(f"{folder} describes a network that cannot be built: {error}") from error
         check_fit(backbone.state_dict(), files, folder)
         backbone.load_state_dict(files.state)

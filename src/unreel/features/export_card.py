@@ -1,6 +1,8 @@
 """The page that explains a published network: a model card."""
 
+import html
 import json
+import math
 import re
 from collections.abc import Sequence
 
@@ -9,6 +11,7 @@ from unreel.features.classifier import Classifier
 from unreel.features.export_results import Measurement
 from unreel.features.export_source import ExportSource
 from unreel.features.input_spec import InputSpec
+from unreel.legible import make_legible
 
 _FRAMES = {
     "clip": "{num_frames} frames, {frame_stride} apart in the video",
@@ -175,7 +178,7 @@ def _tell_limits(source: ExportSource, license_name: str) -> str:
         "those of another network.",
         "Results hold for the videos and settings that they were measured with.",
     ]
-    if facts.get("step", 0) < facts.get("num_steps", 0):
+    if facts.get("step", math.inf) < facts.get("num_steps", 0):
         limits.insert(0, f"Its training stopped at step {facts['step']} of {facts['num_steps']}.")
     if not license_name:
         limits.append("Its publisher stated no licence.")
@@ -183,7 +186,9 @@ def _tell_limits(source: ExportSource, license_name: str) -> str:
 
 
 def _one_line(value: object) -> str:
-    return re.sub(r"\s+", " ", str(value))
+    """Write a word of any origin, such as a label, so that it is no mark-up."""
+    text = make_legible(re.sub(r"\s+", " ", str(value)))
+    return re.sub(r"([\\`\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def _cell(value: object) -> str:

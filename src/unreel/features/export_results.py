@@ -1,12 +1,12 @@
 """Measured results, from the files of `unreel evaluate` to rows of a table that anyone may read."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unreel.errors import FeaturesError
+from unreel.runs import read_json
 
 _SETTINGS = ("clips_per_video", "sampling", "pooling", "precision", "catalog_hash")
 _NO_MEASURES = {"seconds", "cost", "lr", "training_top1", "final_loss", "relative_gradient"}
@@ -32,12 +32,12 @@ class Measurement:
     settings: str
 
 
-def read_results(paths: Sequence[Path], model_hash: str) -> list[Measurement]:
+def read_results(paths: Sequence[Path], *model_hashes: str) -> list[Measurement]:
     """Read results of one model; of each, all numbers that are no counts.
 
     Args:
         paths: files that `unreel evaluate PROTOCOL --out` wrote.
-        model_hash: of the model, as the results name it.
+        model_hashes: of the model, any of which a result may name.
 
     Raises:
         FeaturesError: a file cannot be read, is no result, or is one of another model.
@@ -46,10 +46,11 @@ def read_results(paths: Sequence[Path], model_hash: str) -> list[Measurement]:
     for path in paths:
         values = _read(Path(path))
         hashes = set(_find_hashes(values))
-        if model_hash not in hashes:
+        if not hashes & set(model_hashes):
             raise FeaturesError(
                 f"{path} is a result of another model: it names the hashes {sorted(hashes) or 'none'}, and "
-                f"this model's is {model_hash}; measure this one with `unreel evaluate {values['protocol']}`"
+                f"this model's is {model_hashes[0]}; measure this one with `unreel evaluate "
+                f"{values['protocol']}`"
             )
         measurements += _list_measurements(values)
     return measurements
@@ -57,7 +58,7 @@ def read_results(paths: Sequence[Path], model_hash: str) -> list[Measurement]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (OSError, ValueError) as error:
         raise FeaturesError(
             f"{path} cannot be read as a result: {error}; give a file that `unreel evaluate --out` wrote"
@@ -79,10 +80,22 @@ def _list_measurements(values: Mapping[str, Any]) -> Iterator[Measurement]:
     levels = values.get("levels")
     features = values.get("features")
     made = {**features} if isinstance(features, dict) else {}
-    settings = ", ".join(f"{name} {made[name]}" for name in _SETTINGS if made.get(name))
+    settings = ", ".join(
+        [*(f"{name} {made[name]}" for name in _SETTINGS if made.get(name)), *_describe_test(values)]
+    )
     for level, group in (levels if isinstance(levels, dict) else {"": values}).items():
         for measure, value in _list_numbers(group):
             yield Measurement(values["protocol"], level, measure, value, settings)
+
+
+def _describe_test(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a fine-tuned classifier was tested on, and by which views; such a result has no features."""
+    settings = values.get("settings")
+    if not isinstance(settings, dict) or not isinstance(settings.get("views"), dict):
+        return
+    yield f"{values.get('queries')} videos of {settings.get('split') or 'all videos'}"
+    yield from (f"{name} {value}" for name, value in settings["views"].items() if value)
+    yield f"catalog_hash {settings.get('catalog_hash')}"
 
 
 def _list_numbers(group: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -1,6 +1,5 @@
 """What can be exported, and what may be told of it to strangers."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from unreel.features.classifier import Classifier
 from unreel.features.classifier_files import CLASSIFIER_KIND
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import ENCODER_KIND
+from unreel.runs import read_json
 
 Kind = Literal["encoder", "classifier"]
 """What a network gives: features, or scores of classes."""
@@ -20,6 +20,7 @@ _OF_PROVENANCE = ("method", "recipe", "step", "num_steps", "seed", "catalog", "u
 _OF_RUN = ("videos", "processes", "device", "python", "commit")
 _OF_TRAINING = ("epochs", "batch_size", "precision")
 _OF_OPTIMIZER = ("name", "lr", "lr_per_videos", "weight_decay")
+_NUMBERS = {"step", "num_steps", "seed", "videos", "processes", "epochs", "batch_size"}
 _PUBLIC = (
     *_OF_PROVENANCE,
     *_OF_RUN,
@@ -83,7 +84,7 @@ def open_source(folder: Path) -> ExportSource:
 
 def select_facts(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return what may be told of where weights come from."""
-    return {name: provenance[name] for name in _PUBLIC if _is_public(provenance.get(name))}
+    return _keep_public({name: provenance.get(name) for name in _PUBLIC})
 
 
 def _read_run(run: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,13 +100,21 @@ def _read_run(run: Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
     facts["initial weights"] = _describe_start(_group(parts[0], "initial_weights"))
     facts |= {name: train.get(name) for name in _OF_TRAINING if name != "epochs" or not train.get("steps")}
     facts |= {f"optimizer {name}": _group(train, "optimizer").get(name) for name in _OF_OPTIMIZER}
-    return {name: value for name, value in facts.items() if _is_public(value)}
+    return _keep_public(facts)
 
 
 def _describe_start(initial_weights: Mapping[str, Any]) -> str:
     """Say which parts of a network began with weights of a file, by its hash; files stay unnamed."""
     hashes = {name: _group(initial_weights, name).get("hash") for name in initial_weights}
     return ", ".join(f"{name} from a file of hash {value}" for name, value in hashes.items() if value)
+
+
+def _keep_public(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in facts.items()
+        if _is_public(value) and (name not in _NUMBERS or isinstance(value, (int, float)))
+    }
 
 
 def _is_public(value: object) -> bool:
@@ -122,7 +131,7 @@ def _group(values: object, name: str) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

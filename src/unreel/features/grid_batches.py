@@ -12,8 +12,8 @@ from unreel.data.boundary_labels import label_boundaries, relate_segments
 from unreel.data.catalog import Catalog
 from unreel.data.grid_batch import GridBatch
 from unreel.errors import CatalogError, FeaturesError
-from unreel.features.grids import Grids, load_grids
-from unreel.features.table import FeatureInfo
+from unreel.features.grids import GridTable, check_grid
+from unreel.features.table import FeatureInfo, FeatureTable
 from unreel.seeding import build_generator, derive_key
 
 # B batch, V videos, S segments of a video, D features, T positions
@@ -64,6 +64,8 @@ class GridSet:
 def select_grids(config: GridData, num_positions: int) -> GridSet:
     """Bring vectors and segments together; videos that lack either are left out and named.
 
+    Only the videos that are used are brought to positions; the table is let go when they are.
+
     Args:
         config: where they lie.
         num_positions: T.
@@ -84,7 +86,8 @@ def select_grids(config: GridData, num_positions: int) -> GridSet:
             f"{config.catalog}: none of the {len(catalog)} videos has a segment; scan a list with the "
             "columns path, start_sec, end_sec and label, or an annotation file of ActivityNet"
         )
-    grids = load_grids(config.features, num_positions)
+    check_grid(config.features, table := FeatureTable.load(config.features))
+    grids = GridTable(table)
     place_of = {video_id: place for place, video_id in enumerate(grids.video_ids)}
     has_features = np.array([video_id in place_of for video_id in catalog.ids])
     missing = int((has_segments & ~has_features).sum())
@@ -95,7 +98,7 @@ def select_grids(config: GridData, num_positions: int) -> GridSet:
     return GridSet(
         info=grids.info,
         catalog=catalog.take(used),
-        features_VDT=grids.features_VDT[[place_of[catalog.ids[row]] for row in used]],
+        features_VDT=grids.build((place_of[catalog.ids[row]] for row in used), num_positions).features_VDT,
         segments=[segments[row] for row in used],
         left_out=[
             Rejection(
@@ -121,7 +124,9 @@ def read_segments(catalog: Catalog) -> tuple[list[NDArray[np.float64]], int]:
     return segments, outside
 
 
-def _describe_missing(config: GridData, catalog: Catalog, grids: Grids, is_missing: NDArray[np.bool_]) -> str:
+def _describe_missing(
+    config: GridData, catalog: Catalog, grids: GridTable, is_missing: NDArray[np.bool_]
+) -> str:
     first = catalog.video(int(np.flatnonzero(is_missing)[0])).path
     return (
         f"{config.features} has no vectors of {int(is_missing.sum())} videos with segments, such as {first}, "

@@ -1,8 +1,10 @@
 """Videos in, a vector per position of their grid out: as many as a video is long, in passes of one shape."""
 
+import dataclasses
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.data.decode import ClipDecoder
 from unreel.errors import VideoError
+from unreel.features.classifier import Classifier
 from unreel.features.grid_clips import GridSampling, choose_clip, cut_clips
 from unreel.features.input_spec import InputSpec
 from unreel.features.reading import ClipEmbedder, ReadConfig
@@ -75,6 +78,23 @@ class _PieceReader(Dataset[_ReadPiece]):
     def blank(self, count: int) -> Tensor:
         side = self._spec.crop_px
         return torch.zeros((count, self._spec.num_frames, side, side, 3), dtype=torch.uint8)
+
+
+def load_grid_classifier(folder: Path) -> Classifier:
+    """Read a classifier whose vectors over time are the scores of the center crop, whatever its tests see.
+
+    Crops are part of a classifier's hash: a localiser knows vectors of the center from those of ten crops.
+
+    Args:
+        folder: of the classifier, or of the run that has it.
+
+    Raises:
+        WeightsError: the folder holds no classifier, or a file is damaged.
+
+    Reference: VCLR, section 4.5, and its released code.
+    """
+    classifier = Classifier.load(folder)
+    return classifier.with_views(dataclasses.replace(classifier.views, crops="center"))
 
 
 def embed_grids(

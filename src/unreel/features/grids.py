@@ -1,5 +1,6 @@
-"""Vectors over time brought to the same number of positions, whatever the length of the video (decision V21)."""
+"""Vectors over time brought to the same number of positions, however long the video (decision V21)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,16 +38,6 @@ class Grids:
         return len(self.video_ids)
 
 
-def load_grids(path: Path, num_positions: int, *, split: str = "") -> Grids:
-    """Read a table of vectors over time and bring every video to ``num_positions`` positions.
-
-    Raises:
-        FeaturesError: the file is missing or damaged, has no such split, or holds no vectors over time.
-    """
-    check_grid(path, table := FeatureTable.load(path))
-    return build_grids(table.select(split), num_positions)
-
-
 def check_grid(path: Path, table: FeatureTable) -> None:
     """Refuse a table whose clips do not lie on a grid.
 
@@ -60,6 +51,55 @@ def check_grid(path: Path, table: FeatureTable) -> None:
         )
 
 
+class GridTable:
+    """The videos of a table, brought to positions when they are asked for; no vector is copied before.
+
+    Args:
+        table: of `unreel.features.grid_extract.extract_grids`.
+        split: of the table, "" for all.
+
+    Attributes:
+        info: what the vectors were made from.
+        video_ids: of every video, in the table's order.
+
+    Raises:
+        FeaturesError: the table has no such split.
+    """
+
+    def __init__(self, table: FeatureTable, *, split: str = "") -> None:
+        rows = table.rows_of(split)
+        ids = table.video_ids[rows]
+        changes = np.flatnonzero(ids[1:] != ids[:-1]) + 1
+        places = np.concatenate([[0], changes]).astype(np.int64)[: len(rows)]
+        ends = np.append(places[1:], len(rows))[: len(places)]
+        self.info = table.info
+        self.video_ids: list[str] = ids[places].tolist()
+        self._paths: list[str] = table.column("path")[rows[places]].tolist()
+        # The rows of a video stand together.
+        self._firsts, self._lasts = rows[places], rows[ends - 1] + 1
+        self._starts, self._ends = table.column("start_sec"), table.column("end_sec")
+        self._vectors = table.vectors
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def build(self, videos: Iterable[int], num_positions: int) -> Grids:
+        """Bring some videos, by their numbers, to ``num_positions`` positions."""
+        chosen = np.array(list(videos), dtype=np.int64)
+        grids_VDT = np.empty((len(chosen), self.info.dimension, num_positions), dtype=np.float32)
+        for grid_DT, video in zip(grids_VDT, chosen, strict=True):
+            own = slice(self._firsts[video], self._lasts[video])
+            times_N = find_times(self._starts[own], self._ends[own])
+            grid_DT[:] = resample(self._vectors[own], times_N, self._ends[own.stop - 1], num_positions)
+        return Grids(
+            info=self.info,
+            video_ids=[self.video_ids[video] for video in chosen],
+            paths=[self._paths[video] for video in chosen],
+            seconds_V=self._ends[self._lasts[chosen] - 1],
+            features_VDT=grids_VDT,
+        )
+
+
 def build_grids(table: FeatureTable, num_positions: int) -> Grids:
     """Bring every video of a table to ``num_positions`` positions.
 
@@ -67,25 +107,8 @@ def build_grids(table: FeatureTable, num_positions: int) -> Grids:
         table: of `unreel.features.grid_extract.extract_grids`.
         num_positions: T.
     """
-    changes = np.flatnonzero(table.video_ids[1:] != table.video_ids[:-1]) + 1
-    firsts = np.concatenate([[0], changes]).astype(np.int64)[: len(table)]
-    lasts = np.append(firsts[1:], len(table))[: len(firsts)]
-    starts, ends = table.column("start_sec"), table.column("end_sec")
-    grids_VDT = np.empty((len(firsts), table.info.dimension, num_positions), dtype=np.float32)
-    for number, (first, last) in enumerate(zip(firsts, lasts, strict=True)):
-        grids_VDT[number] = resample(
-            table.vectors[first:last],
-            find_times(starts[first:last], ends[first:last]),
-            ends[last - 1],
-            num_positions,
-        )
-    return Grids(
-        info=table.info,
-        video_ids=table.video_ids[firsts].tolist(),
-        paths=table.column("path")[firsts].tolist(),
-        seconds_V=ends[lasts - 1],
-        features_VDT=grids_VDT,
-    )
+    grids = GridTable(table)
+    return grids.build(range(len(grids)), num_positions)
 
 
 def find_times(starts_N: NDArray[np.float64], ends_N: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -245,13 +245,16 @@ class FeatureTable:
         Raises:
             FeaturesError: the table has no such split.
         """
-        return self.take(self._rows_of(split)) if split else self
+        return self.take(self.rows_of(split)) if split else self
 
-    def _rows_of(self, split: str) -> NDArray[np.int64]:
-        if not split:
-            return np.arange(len(self))
-        rows = np.flatnonzero(self.column("split") == split)
-        if not len(rows):
+    def rows_of(self, split: str) -> NDArray[np.int64]:
+        """Return the numbers of the rows of one split; "" takes all.
+
+        Raises:
+            FeaturesError: the table has no such split.
+        """
+        rows = np.flatnonzero(self.column("split") == split) if split else np.arange(len(self))
+        if split and not len(rows):
             known = ", ".join(map(repr, self.split_names)) or "none"
             raise FeaturesError(f"the table has no split {split!r}; its splits: {known}")
         return rows
@@ -261,15 +264,14 @@ class FeatureTable:
         return FeatureTable(self._columns.take(pa.array(rows)), self.vectors[rows], self.info)
 
     def average_per_video(self, split: str = "") -> "FeatureTable":
-        """Return one row per video of a split, in order of first appearance: the mean of its vectors.
+        """Return a row per video of a split, "" for all, in order of first appearance: its mean vector.
 
-        Its stretch of time reaches from the first clip to the last; "" averages all videos. Vectors are
-        copied a few at a time.
+        Its stretch of time reaches from the first clip to the last. Vectors are copied a few at a time.
 
         Raises:
             FeaturesError: the table has no such split.
         """
-        kept = self._rows_of(split)
+        kept = self.rows_of(split)
         _, first, video_G = np.unique(self.video_ids[kept], return_index=True, return_inverse=True)
         # Number the videos by first appearance instead of by id, and bring their rows together.
         rank = np.argsort(np.argsort(first))

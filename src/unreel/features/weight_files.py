@@ -5,7 +5,6 @@ they are written, read, hashed and refused is the same.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,10 +17,13 @@ from torch import Tensor
 
 from unreel.config import config_from_dict, config_to_dict, hash_config
 from unreel.errors import WeightsError
-from unreel.runs import atomic_path, collect_provenance, write_json
+from unreel.runs import atomic_path, collect_provenance, read_json, write_json
 
 FORMAT_VERSION = 1
 WEIGHTS_FILE = "model.safetensors"
+
+NOT_BUILDABLE = (ValueError, TypeError, OverflowError, RuntimeError, MemoryError)
+"""What building a network raises when a foreign file names sizes that make no sense."""
 
 ConfigT = TypeVar("ConfigT")
 
@@ -148,7 +150,7 @@ class FileKind(Generic[ConfigT]):
     def _read_description(self, folder: Path) -> dict[str, Any]:
         path = folder / self.description_file
         try:
-            description = json.loads(path.read_text(encoding="utf-8"))
+            description = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
             inner = folder / self.name
             hint = f"; did you mean {inner}?" if (inner / self.description_file).exists() else ""

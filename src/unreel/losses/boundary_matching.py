@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unreel.distributed import sum_over_ranks, world_size
+
 # B videos, T positions, L lengths of a stretch (as many as T)
 
 _EPSILON = 1e-5
@@ -34,7 +36,8 @@ def balanced_logistic_loss(prob: Tensor, is_positive: Tensor, is_counted: Tensor
     """Return the cross entropy in which positives and negatives weigh the same in all.
 
     With r entries per positive, cut to [1.05, 21], positives weigh r / 2 and negatives r / (2 (r - 1)); 1 e-5
-    is added inside the logarithms. Without a positive, r is 21 and negatives alone count.
+    is added inside the logarithms. Without a positive, r is 21 and negatives alone count. Entries are counted
+    over all processes: the mean of their losses, as DDP takes it, is the loss of all entries together.
 
     Args:
         prob: in (0, 1), any shape.
@@ -46,11 +49,12 @@ def balanced_logistic_loss(prob: Tensor, is_positive: Tensor, is_counted: Tensor
     counted = torch.ones_like(prob) if is_counted is None else is_counted.to(prob.dtype)
     positive = is_positive.to(prob.dtype) * counted
     negative = counted - positive
-    total = counted.sum().clamp(min=1.0)
-    ratio = (total / positive.sum().clamp(min=1.0)).clamp(_SMALLEST_RATIO, _LARGEST_RATIO)
+    total, num_positive = sum_over_ranks(torch.stack([counted.sum(), positive.sum()])).clamp(min=1.0)
+    ratio = (total / num_positive).clamp(_SMALLEST_RATIO, _LARGEST_RATIO)
     log_yes, log_no = torch.log(prob + _EPSILON), torch.log(1.0 - prob + _EPSILON)
     weighted = 0.5 * ratio * positive * log_yes + 0.5 * ratio / (ratio - 1) * negative * log_no
-    return -weighted.sum() / total
+    loss: Tensor = -weighted.sum() * world_size() / total
+    return loss
 
 
 def regression_loss(
@@ -60,8 +64,8 @@ def regression_loss(
 
     All stretches with a tIoU above ``high`` count, and of those between ``low`` and ``high``, and of those
     above 0 up to ``low``, a random choice of as many on average, or all where there are fewer. Stretches that
-    touch no segment, and those that leave the video, play no role. Without any stretch above ``high`` the
-    loss is 0.
+    touch no segment, and those that leave the video (decision V23), play no role. Without any stretch above
+    ``high`` the loss is 0. Stretches are counted over all processes, as in `balanced_logistic_loss`.
 
     Args:
         predicted_BLT: in (0, 1).
@@ -73,12 +77,13 @@ def regression_loss(
     Reference: BMN (Lin et al., 2019), section 3.4.
     """
     is_high = iou_BLT > high
+    others = ((iou_BLT <= high) & (iou_BLT > low), (iou_BLT <= low) & (iou_BLT > 0))
+    num_high, *counts = sum_over_ranks(torch.stack([kind.sum() for kind in (is_high, *others)]))
     chosen = is_high
-    for is_kind in ((iou_BLT <= high) & (iou_BLT > low), (iou_BLT <= low) & (iou_BLT > 0)):
-        share = is_high.sum() / is_kind.sum().clamp(min=1)
-        chosen = chosen | (is_kind & (draws_BLT < share))
+    for is_kind, count in zip(others, counts, strict=True):
+        chosen = chosen | (is_kind & (draws_BLT < num_high / count.clamp(min=1)))
     squares = (predicted_BLT - iou_BLT).square() * chosen
-    return 0.5 * squares.sum() / chosen.sum().clamp(min=1)
+    return 0.5 * squares.sum() * world_size() / sum_over_ranks(chosen.sum()).clamp(min=1)
 
 
 def boundary_matching_loss(
@@ -97,7 +102,7 @@ def boundary_matching_loss(
     """Compare what the network says with the truth: boundaries + 10 regression + classification.
 
     A position is a boundary where more than half of it lies in the region of one. A stretch covers a segment
-    where its tIoU is above 0.9; stretches that leave the video play no role.
+    where its tIoU is above 0.9; stretches that leave the video play no role (decision V23).
 
     Args:
         start_BT: probability of a start, in (0, 1).

@@ -27,8 +27,9 @@ class GridViews:
 class Localization(Trainable):
     """Where do segments start and end? Learned from frozen features and labelled stretches of time.
 
-    Classes of segments play no role. Positives and negatives are balanced over the videos that one process
-    sees at once, as in the released code, so several processes are not one.
+    Classes of segments play no role. Positives and negatives are balanced over the videos that all processes
+    see at once: several processes compute what one would. A batch that is read in parts
+    (``train.accumulate``) is balanced part by part.
 
     Reference: BMN (Lin et al., 2019), sections 3.3 and 3.4; VCLR, section 4.5.
     """

@@ -80,7 +80,8 @@ class Supervised(Method):
         views: EvaluationViews = field(default_factory=EvaluationViews)
         """How videos are shown when they are tested or predicted."""
         test_split: str = "auto"
-        """Split that is classified when training ends; "auto" takes "test" where there is one, "" none."""
+        """Split that is classified when training ends; "auto" takes the first of "test", "val" and
+        "validation" that has labels, "" none."""
 
         def __post_init__(self) -> None:
             """Refuse what cannot be trained.

@@ -15,9 +15,9 @@ class BoundaryMatching(nn.Module):
 
     The stretch of l + 1 positions from position t on is seen with ``context`` times its length on either
     side. Over this, ``num_samples * samples_per_bin`` points are spread from end to end; each is
-    interpolated between the two nearest positions, zero outside the video, and every ``samples_per_bin``
-    neighbours are averaged to one sample. A stretch that would leave the video has samples of zero, so that
-    the bias alone is left of it.
+    interpolated between the two nearest positions, zero outside the video (decision V22), and every
+    ``samples_per_bin`` neighbours are averaged to one sample. A stretch that would leave the video has
+    samples of zero, so that the bias alone is left of it.
 
     Both sampling and layer are linear, so the layer comes first here: at T = 100 it is applied to 100
     positions and not to 10 000 stretches, and the 5 050 real stretches gather its output by a matrix of half

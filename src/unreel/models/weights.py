@@ -5,7 +5,6 @@ A file is read without running any code from it; whatever does not fit the backb
 
 import dataclasses
 import hashlib
-import json
 import pickle
 import re
 import warnings
@@ -20,6 +19,7 @@ from torch import Tensor
 from unreel.errors import WeightsError
 from unreel.models.backbone import Backbone
 from unreel.models.weight_matching import LoadReport, join_names, match_weights
+from unreel.runs import read_json
 
 Color = tuple[float, float, float]
 """A number for red, green and blue."""
@@ -167,7 +167,7 @@ def read_normalization(path: Path) -> tuple[Color, Color] | None:
     if not description.is_file():
         return None
     try:
-        content = json.loads(description.read_text(encoding="utf-8"))["input"]
+        content = read_json(description)["input"]
         mean, std = (tuple(float(value) for value in content[name]) for name in ("mean", "std"))
         (red, green, blue), (red_std, green_std, blue_std) = mean, std
     except (OSError, ValueError, KeyError, TypeError) as error:

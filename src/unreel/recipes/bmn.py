@@ -11,7 +11,8 @@ def activitynet() -> LocalizationRecipe:
 
     Paper: VCLR, Table 5: AUC 65.5 %, AR@100 73.8 %. Measured with this code: not yet.
     Make the vectors with the fine-tuned network of single frames (``unreel localize features --model RUN
-    --every-frames 16``); those of the encoder itself (``--encoder``) are the other reading of the paper (decision V15).
+    --every-frames 16``); those of the encoder itself (``--encoder``) are the other reading of the paper
+    (decision V15).
     Adam at 1e-3 with weight decay 1e-4, batch 16, nine epochs, a tenth of the rate from the seventh on:
     settings of the released code.
     """

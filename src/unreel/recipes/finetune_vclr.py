@@ -86,10 +86,11 @@ def ssv2_tsm() -> Recipe:
 
 
 def activitynet_tsn() -> Recipe:
-    """TSN with eight segments on ActivityNet's trimmed instances: 50 epochs, rate 0.01 for 64 videos.
+    """TSN with eight segments on ActivityNet's videos: 50 epochs, rate 0.01 for 64 videos.
 
-    Paper (Table 5): 71.9 %. Measured with this code: not yet. Its scores are the features of the localiser
-    (`unreel localize`). Tested on 25 frames, three crops of 256 pixels.
+    Paper (Table 5): 71.9 %. Measured with this code: not yet. A video has the class that takes up most of its
+    annotated time (`unreel scan --layout activitynet`). Its scores are the features of the localiser (`unreel
+    localize`). Tested on 25 frames, three crops of 256 pixels.
     """
     return _build(
         segments=8,

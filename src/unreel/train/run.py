@@ -1,6 +1,5 @@
 """From a recipe to a trained network, whatever is trained."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from unreel.distributed import read_rank, start_process_group, stop_process_group
 from unreel.errors import TrainingError
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
+from unreel.runs import read_json
 from unreel.train.loop import train
 from unreel.train.recipe import TrainingRecipe
 from unreel.train.setup import RECIPE_FILE, RunKind, choose_device, prepare_job
@@ -142,7 +142,7 @@ def read_run_recipe(run: Path) -> tuple[str, Mapping[str, Any]]:
     """
     path = run / RECIPE_FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return str(content["recipe"]), content["settings"]
     except FileNotFoundError:
         raise TrainingError(
