@@ -62,6 +62,11 @@ def test_the_curves_are_shown_kept_and_drawn(features: list[str], tmp_path: Path
         ]
     assert "Accuracy %, mean and deviation of 2 seeds" in captured.out
     assert f"good        {features[0]}" in captured.out
+    settings = values["settings"]
+    tested = "tested on   {queries} videos of {classes} classes".format(**settings)
+    assert tested in captured.out
+    assert settings["chance"] == 1 / settings["classes"]
+    assert f"chance      {100 / settings['classes']:.1f} % accuracy" in captured.out
     assert "8/8 fits" in captured.err
     assert plot.read_bytes().startswith(b"\x89PNG")
 
@@ -160,7 +165,7 @@ def test_encoders_are_fine_tuned_by_a_recipe(
     assert [asked.train.epochs for _, asked, _ in trainer.asked] == [3] * 4
     assert {asked.data.catalog for _, asked, _ in trainer.asked} == {corpus}
     assert [run.parent for run, *_ in trainer.asked] == [runs / "scratch"] * 4
-    assert set(shown) == {"auto"}
+    assert set(shown) == {"test"}
     assert "4/4 runs" in captured.err
     assert "learned by  finetune" in captured.out
     assert f"runs        {runs}" in captured.out

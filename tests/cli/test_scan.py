@@ -188,8 +188,23 @@ def test_a_data_set_is_scanned_by_its_layout(folder: Path, capsys: pytest.Captur
 def test_columns_of_stretches_are_named_by_flags(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "v.csv").write_text("path,label,from,to\nvideos/jump/a.mp4,up,0,0.1\n")
     assert run(["scan", "v.csv", "--start-column", "from", "--end-column", "to"]) == 0
-    assert "1 in 1 classes" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 in 1 classes" in printed
+    assert "labels    1 classes" in printed
+    assert "unreel localize features --encoder RUN/encoder --catalog catalog.parquet" in printed
+    assert "pretrain" not in printed
     assert Catalog.load(folder / "catalog.parquet").video(0).segments == (Segment(0.0, 0.1, "up"),)
+
+
+def test_stretches_of_several_classes_are_no_label_of_the_video(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "videos/jump/a.mp4,up,0,0.05\nvideos/jump/a.mp4,down,0.05,0.1\n"
+    (folder / "v.csv").write_text(f"path,label,start_sec,end_sec\n{rows}")
+    assert run(["scan", "v.csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "labels    none of whole videos" in printed
+    assert "segments  2 in 2 classes" in printed
 
 
 def test_help_names_every_layout(capsys: pytest.CaptureFixture[str]) -> None:

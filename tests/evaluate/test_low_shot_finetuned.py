@@ -11,7 +11,7 @@ from unreel.config import config_to_dict
 from unreel.data.catalog import Catalog
 from unreel.data.loader import select_videos
 from unreel.errors import TrainingError
-from unreel.evaluate.low_shot import LowShotConfig, LowShotResult
+from unreel.evaluate.low_shot import TEST_FACTS, LowShotConfig, LowShotResult
 from unreel.evaluate.low_shot_finetuned import finetune_low_shot
 from unreel.evaluate.recognition import evaluate_recognition
 from unreel.features.classifier import Classifier
@@ -93,6 +93,7 @@ def test_there_is_a_run_per_encoder_share_and_seed(recipe: Recipe, tmp_path: Pat
     assert [point.values for point in first.points] == [pytest.approx((0.3, 0.05)), (1.0, 0.75)]
     assert result.settings["recipes"].keys() == {"a", "b"}
     assert result.relative_gains == {"b": [0, 0]}
+    assert not result.settings.keys() & set(TEST_FACTS)  # the trainer's results do not say
     json.dumps(result.to_json())
 
 
@@ -167,6 +168,8 @@ def test_it_works_with_what_really_trains_and_tests(recipe: Recipe, corpus: Path
     for point, share in zip(curve.points, (30, 100), strict=True):
         kept = json.loads((tmp_path / "a" / f"{share}-percent-seed-0" / "recognition.json").read_text())
         assert point.values == (kept["top1"],)
+        facts = [result.settings[name] for name in TEST_FACTS]
+        assert facts == [kept[name] for name in TEST_FACTS] == [3, 3, 1 / 3]
     trainer = Trainer()
     low_shot = LowShotConfig((0.3, 1.0), (0,))
     read = run_all({"a": recipe}, tmp_path, trainer, low_shot=low_shot, tested=tested)

@@ -65,6 +65,16 @@ def test_proposals_of_other_programs_are_sorted(tmp_path: Path) -> None:
         ),
         ('{"results": {"a": [{"segment": [-1, 1], "score": 1}]}}', r"reaches from -1.0 to 1.0 s"),
         ('{"results": {"a": [{"segment": [0, 1], "score": NaN}]}}', "numbers must be finite"),
+        ("[" * 100_000, "cannot be read as JSON: it is nested too deeply"),
+        (
+            '{"results": {"a": [{"segment": [0, 1], "score": 1' + "0" * 400 + "}]}}",
+            r"proposal 0 of video 'a' is \{'score': 10+\.\.\.0+, 'segment': \[0, 1\]\}; it must have a score",
+        ),
+        (
+            '{"results": {"a": [{"segment": [0, 1' + "0" * 400 + '], "score": 1}]}}',
+            "must have a score and a seg",
+        ),
+        ('{"results": {"a": [{"segment": [0, 1' + "0" * 5000 + '], "score": 1}]}}', "cannot be read as JSON"),
     ],
 )
 def test_what_is_no_list_of_proposals_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:

@@ -12,7 +12,8 @@ from unreel.errors import FeaturesError
 from unreel.evaluate.liblinear import SVMConfig
 from unreel.evaluate.ranking import Level, RankingConfig
 from unreel.evaluate.svm import LevelSVM, evaluate_svm
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 
 def build_table(

@@ -9,7 +9,8 @@ import pyarrow as pa
 from unreel.data.catalog import Catalog
 from unreel.data.catalog_table import SEGMENTS_TYPE, identify_video
 from unreel.features.grid_clips import GridSampling
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 EVERY = 4
 INFO = FeatureInfo(

@@ -1,3 +1,4 @@
+import json
 import pickle
 from pathlib import Path
 
@@ -162,6 +163,18 @@ def test_saving_takes_the_weights_as_they_are_now(tmp_path: Path) -> None:
     first = next(iter(encoder.backbone.state_dict()))
     loaded = Encoder.load(tmp_path).backbone.state_dict()[first]
     assert torch.equal(loaded, encoder.backbone.state_dict()[first])
+
+
+@pytest.mark.parametrize("width", [1000.0, 1e12])
+def test_a_network_of_senseless_size_is_refused_before_it_is_built(tmp_path: Path, width: float) -> None:
+    """With a width of 1000 its largest layer alone would take 35 terabytes."""
+    build_encoder().save(tmp_path)
+    path = tmp_path / "encoder.json"
+    values = json.loads(path.read_text())
+    values["backbone"]["width"] = width
+    path.write_text(json.dumps(values))
+    with pytest.raises(WeightsError, match=r"does not fit the network of encoder.json|cannot be built"):
+        Encoder.load(tmp_path)
 
 
 def test_an_unknown_pooling_is_refused() -> None:

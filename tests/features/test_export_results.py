@@ -9,7 +9,7 @@ from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
 from unreel.evaluate.retrieval import evaluate_retrieval
 from unreel.features.export_results import read_results
-from unreel.features.table import FeatureInfo
+from unreel.features.table_info import FeatureInfo
 
 HASH = "0123456789abcdef"
 

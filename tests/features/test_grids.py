@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
 from unreel.features.grids import GridTable, build_grids, check_grid, find_times, resample
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 INFO = FeatureInfo(encoder_hash="0" * 16, dimension=2, sampling="CenteredClips(every=4)")
 
@@ -119,3 +120,47 @@ def test_a_table_of_spread_clips_is_refused() -> None:
     ):
         check_grid(Path("f.parquet"), build_table({"a": 2}, info=info))
     check_grid(Path("f.parquet"), build_table({"a": 2}))
+    check_grid(Path("f.parquet"), build_table({"a": 2}).take(np.arange(0)))
+
+
+def change_times(changes: dict[tuple[str, int], float]) -> FeatureTable:
+    """Return rows 0 to 3 of video b and 4 to 6 of video a with other times."""
+    table = build_table({"b": 4, "a": 3})
+    columns = {name: table.column(name).copy() for name in FeatureTable.column_names()}
+    for (name, row), value in changes.items():
+        columns[name][row] = value
+    return FeatureTable.from_columns(INFO, table.vectors, **columns)
+
+
+@pytest.mark.parametrize(
+    ("changes", "row", "stretch"),
+    [
+        ({("start_sec", 1): float("nan")}, 1, "nan to 2"),
+        ({("end_sec", 6): float("nan")}, 6, "2 to nan"),
+        ({("end_sec", 6): float("inf")}, 6, "2 to inf"),
+        ({("end_sec", 6): 1e300}, 6, "2 to 1e+300"),
+        ({("start_sec", 4): -1.0}, 4, "-1 to 1"),
+        ({("start_sec", 2): 1.0}, 2, "1 to 3"),
+        ({("start_sec", 2): 0.5}, 2, "0.5 to 3"),
+        ({("end_sec", 3): 2.5}, 3, "3 to 2.5"),
+        ({("end_sec", 1): 4.5}, 2, "2 to 3"),  # its middle, 2.5, lies before 2.75
+        ({("end_sec", 5): 9.0, ("end_sec", 6): 9.0}, 6, "2 to 9"),  # 2.5, as in the first, lies before 5
+    ],
+)
+def test_times_that_cannot_be_are_refused_with_file_and_video(
+    changes: dict[tuple[str, int], float], row: int, stretch: str
+) -> None:
+    video = "b.mp4" if row < 4 else "a.mp4"
+    message = (
+        f"f.parquet: row {row}, of video {video}, reaches from {stretch} s; .* `unreel localize features`"
+    )
+    with pytest.raises(FeaturesError, match=message.replace("+", r"\+")):
+        check_grid(Path("f.parquet"), change_times(changes))
+
+
+def test_a_video_in_pieces_is_refused() -> None:
+    table = build_table({"b": 4, "a": 3}).take(np.array([0, 1, 4, 5, 6, 2, 3]))
+    with pytest.raises(
+        FeaturesError, match=r"f.parquet: the rows of video b.mp4 do not stand together; .* sort"
+    ):
+        check_grid(Path("f.parquet"), table)

@@ -74,6 +74,16 @@ def test_damaged_and_foreign_files_are_refused_by_name(tmp_path: Path) -> None:
         Localizer.load(tmp_path)
 
 
+@pytest.mark.parametrize("width", [2**20, 2**34, 10**30])
+def test_a_network_of_senseless_size_is_refused_before_it_is_built(tmp_path: Path, width: int) -> None:
+    build_localizer().save(tmp_path)
+    description = json.loads((tmp_path / "localizer.json").read_text())
+    description["network"]["hidden_3d"] = width
+    (tmp_path / "localizer.json").write_text(json.dumps(description))
+    with pytest.raises(WeightsError, match=r"does not fit the network|cannot be built"):
+        Localizer.load(tmp_path)
+
+
 def test_a_network_in_training_mode_is_refused() -> None:
     localizer = build_localizer()
     localizer.network.train()

@@ -10,7 +10,8 @@ from unreel.data.batch import Rejection
 from unreel.errors import FeaturesError
 from unreel.features import parts as module
 from unreel.features.parts import PartFiles
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 INFO = FeatureInfo(encoder_hash="abc", dimension=2)
 

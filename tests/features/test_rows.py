@@ -7,7 +7,7 @@ from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
 from unreel.features.reading import EmbeddedVideo
 from unreel.features.rows import build_table
-from unreel.features.table import FeatureInfo
+from unreel.features.table_info import FeatureInfo
 
 INFO = FeatureInfo(encoder_hash="abc", dimension=2)
 FRAMES = np.array([[0, 4, 8, 12], [7, 11, 15, 19]])

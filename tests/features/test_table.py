@@ -1,8 +1,6 @@
-import json
 import subprocess
 import sys
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,8 @@ from hypothesis import strategies as st
 from tests.features.tiny import build_vectors
 from unreel.errors import FeaturesError
 from unreel.features import table as table_module
-from unreel.features.table import FeatureInfo, FeatureTable, build_schema, read_info
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 INFO = FeatureInfo(
     encoder_hash="abc",
@@ -214,30 +213,6 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
         FeatureTable.load(tmp_path / "f.parquet")
 
 
-def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"x": [1]}), tmp_path / "f.parquet")
-    with pytest.raises(FeaturesError, match="is a Parquet file but no table of features"):
-        FeatureTable.load(tmp_path / "f.parquet")
-
-
-def test_another_version_is_refused(tmp_path: Path) -> None:
-    schema = build_schema(INFO)
-    values = json.loads(schema.metadata[b"unreel.features"])
-    values["format_version"] = 2
-    schema = schema.with_metadata({b"unreel.features": json.dumps(values)})
-    pq.write_table(schema.empty_table(), tmp_path / "f.parquet")
-    with pytest.raises(FeaturesError, match="format version 2 and this version of unreel reads 1"):
-        FeatureTable.load(tmp_path / "f.parquet")
-
-
-def test_columns_that_were_dropped_by_another_tool_are_missed(tmp_path: Path) -> None:
-    build_table().save(tmp_path / "f.parquet")
-    table = pq.read_table(tmp_path / "f.parquet").drop_columns(["label"])
-    pq.write_table(table, tmp_path / "f.parquet")
-    with pytest.raises(FeaturesError, match="has other columns than a table of features"):
-        FeatureTable.load(tmp_path / "f.parquet")
-
-
 def test_a_damaged_body_is_refused(tmp_path: Path) -> None:
     build_table().save(tmp_path / "f.parquet")
     content = bytearray((tmp_path / "f.parquet").read_bytes())
@@ -247,24 +222,26 @@ def test_a_damaged_body_is_refused(tmp_path: Path) -> None:
         FeatureTable.load(tmp_path / "f.parquet")
 
 
-def test_what_a_table_was_made_from_is_read_without_its_vectors(tmp_path: Path) -> None:
-    build_table().save(tmp_path / "f.parquet")
-    assert read_info(tmp_path / "f.parquet") == INFO
-
-
-def test_a_table_from_before_its_rule_of_sampling_was_kept_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["video_id", "path", "label", "split", "group", "frame_index", "start_sec"])
+def test_rows_in_which_something_is_missing_are_refused(tmp_path: Path, name: str) -> None:
     arrow = build_table().to_arrow()
-    values = json.loads(arrow.schema.metadata[b"unreel.features"])
-    del values["sampling"]
-    old = arrow.replace_schema_metadata({b"unreel.features": json.dumps(values)})
-    pq.write_table(old, tmp_path / "f.parquet")
-    assert FeatureTable.load(tmp_path / "f.parquet").info == replace(INFO, sampling="")
+    place = arrow.schema.get_field_index(name)
+    values = [*arrow[name].to_pylist()[:3], None]
+    arrow = arrow.set_column(place, arrow.schema.field(place), pa.array(values, arrow.schema.types[place]))
+    pq.write_table(arrow, tmp_path / "f.parquet")
+    with pytest.raises(
+        FeaturesError, match=f"f.parquet has rows without a {name}, .* `unreel extract` again"
+    ):
+        FeatureTable.load(tmp_path / "f.parquet")
 
 
-def test_settings_that_differ_are_named_and_names_do_not_count() -> None:
-    other = replace(INFO, clips_per_video=5, precision="bfloat16", encoder="copy", root="/elsewhere")
-    assert INFO.find_differences(other) == [
-        "clips_per_video: 2, not 5",
-        "precision: 'float32', not 'bfloat16'",
-    ]
-    assert INFO.find_differences(replace(INFO, encoder="copy", root="/elsewhere")) == []
+@pytest.mark.parametrize(
+    ("last", "missing"), [(None, "a vector"), ([1.0, None], "a number in a vector")], ids=["row", "number"]
+)
+def test_missing_vectors_are_refused(tmp_path: Path, last: object, missing: str) -> None:
+    arrow = build_table().to_arrow()
+    field = arrow.schema.field("vector")
+    vectors = pa.array([*arrow["vector"].to_pylist()[:3], last], field.type)
+    pq.write_table(arrow.set_column(arrow.num_columns - 1, field, vectors), tmp_path / "f.parquet")
+    with pytest.raises(FeaturesError, match=f"rows without {missing}, which is never left out"):
+        FeatureTable.load(tmp_path / "f.parquet")

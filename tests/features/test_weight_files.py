@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ import torch
 from unreel.errors import WeightsError
 from unreel.features.encoder_files import ENCODER_KIND, hash_encoder
 from unreel.features.weight_files import FileKind, WeightFiles, hash_weights
+from unreel.models.zoo import BACKBONES, BackboneConfig, build_backbone
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,48 @@ def test_weights_that_do_not_fit_or_were_changed_are_refused(folder: Path) -> No
     (folder / "model.safetensors").write_bytes(b"1234")
     with pytest.raises(WeightsError, match=r"cannot be read: .* export the sorter again"):
         KIND.read(folder)
+
+
+def test_a_network_is_built_only_once_its_outline_fits(folder: Path) -> None:
+    devices: list[str] = []
+
+    def make(config: Settings) -> torch.nn.Linear:
+        devices.append(str(torch.get_default_device()))
+        return torch.nn.Linear(config.width, 2)
+
+    KIND.write(folder, torch.nn.Linear(4, 2).state_dict(), Settings(4), {})
+    network = KIND.build(make, torch.nn.Linear.state_dict, KIND.read(folder), folder)
+    assert devices == ["meta", "cpu"]
+    assert network.weight.device.type == "cpu"
+    change_width(folder, 10**9)
+    with pytest.raises(WeightsError, match=r"weight has shape \(2, 4\) instead of \(2, 1000000000\)"):
+        KIND.build(make, torch.nn.Linear.state_dict, KIND.read(folder), folder)
+    assert devices[2:] == ["meta"]
+    change_width(folder, 10**30)
+    with pytest.raises(WeightsError, match=f"{folder} describes a network that cannot be built: "):
+        KIND.build(make, torch.nn.Linear.state_dict, KIND.read(folder), folder)
+    assert torch.get_default_device() == torch.device("cpu")
+
+
+def change_width(folder: Path, width: int) -> None:
+    path = folder / "sorter.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "width": width}))
+
+
+@pytest.mark.parametrize("config", BACKBONES.values(), ids=BACKBONES.keys())
+def test_the_outline_of_every_network_is_that_of_the_network(config: BackboneConfig) -> None:
+    """It has the same names, shapes and types, and draws nothing."""
+    config = replace(config, width=config.width / 8)
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    with torch.device("meta"):
+        outline = build_backbone(config).state_dict()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    state = build_backbone(config).state_dict()
+    assert list(outline) == list(state)
+    for name, value in state.items():
+        assert (outline[name].shape, outline[name].dtype) == (value.shape, value.dtype)
+    assert {value.device.type for value in outline.values()} == {"meta"}
 
 
 def test_encoders_are_one_kind() -> None:

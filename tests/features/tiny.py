@@ -5,7 +5,8 @@ import numpy as np
 from unreel.features.encoder import Encoder
 from unreel.features.encoder_files import EncoderConfig
 from unreel.features.input_spec import InputSpec
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 from unreel.models.r3d_plus1 import R3DPlus1Config
 from unreel.models.resnet3d import R3DConfig
 

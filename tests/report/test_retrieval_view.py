@@ -11,7 +11,8 @@ from unreel.data.catalog import Catalog
 from unreel.data.decode import ClipDecoder, FrameSize
 from unreel.errors import CatalogError, FeaturesError
 from unreel.evaluate.ranking import RankingConfig
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 from unreel.report.retrieval_view import RetrievalView, choose_queries, view_retrieval
 
 

@@ -7,6 +7,7 @@ same videos. The relative gain is that of the first encoder: (first - other) / f
 """
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from unreel.cli.terminal import (
     print_warning,
 )
 from unreel.evaluate.linear_probe import Average
-from unreel.evaluate.low_shot import LowShotConfig, LowShotPoint, LowShotResult, Metric
+from unreel.evaluate.low_shot import TEST_FACTS, LowShotConfig, LowShotPoint, LowShotResult, Metric
 from unreel.evaluate.ranking import Level, RankingConfig, Target
 from unreel.runs import write_json
 
@@ -249,7 +250,7 @@ def _show(result: LowShotResult, arguments: Arguments) -> None:
     seeds = f", mean and deviation of {len(arguments.seeds)} seeds" if len(arguments.seeds) > 1 else ""
     print_table(f"{_METRICS[arguments.metric]} %{seeds}", header, rows)
     settings = result.settings
-    summary: dict[str, object] = {"learned by": settings["learner"]}
+    summary: dict[str, object] = {"learned by": settings["learner"], **_describe_test(settings)}
     summary |= dict(zip(names, arguments.features or arguments.encoders, strict=True))
     if arguments.runs is not None and arguments.encoders:
         summary["runs"] = arguments.runs
@@ -257,6 +258,17 @@ def _show(result: LowShotResult, arguments: Arguments) -> None:
         summary["plot"] = arguments.plot
     summary["time"] = format_duration(result.seconds)
     print_summary(name_result(arguments), summary, next_steps=_name_next(arguments))
+
+
+def _describe_test(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return a line on the test; none where results of other versions do not say what it was."""
+    if not settings.keys() >= set(TEST_FACTS):
+        return {}
+    things = "clips" if settings.get("level") == "clip" else "videos"
+    return {
+        "tested on": f"{settings['queries']:.0f} {things} of {settings['classes']:.0f} classes",
+        "chance": f"{percent(settings['chance'])} % accuracy",
+    }
 
 
 def _name_next(arguments: Arguments) -> list[str]:

@@ -70,7 +70,11 @@ class Arguments(ViewArguments, OutputArguments):
 
 
 def main(argv: list[str]) -> None:
-    """Run the protocol."""
+    """Run the protocol.
+
+    Raises:
+        ValueError: the scores would go to no table.
+    """
     arguments = parse_arguments(
         Arguments,
         argv,

@@ -121,11 +121,15 @@ def main(argv: list[str]) -> None:
     print_summary(
         f"Catalog {summary.out}",
         describe_summary(summary),
-        next_steps=(
-            "unreel recipes",
-            f"unreel pretrain moco.small --data.catalog {shlex.quote(str(summary.out))} --run runs/first",
-        ),
+        next_steps=_name_next(summary),
     )
+
+
+def _name_next(summary: ScanSummary) -> tuple[str, ...]:
+    catalog = shlex.quote(str(summary.out))
+    if summary.segments:
+        return (f"unreel localize features --encoder RUN/encoder --catalog {catalog} --out grid.parquet",)
+    return ("unreel recipes", f"unreel pretrain moco.small --data.catalog {catalog} --run runs/first")
 
 
 def describe_summary(summary: ScanSummary) -> Mapping[str, str]:
@@ -133,6 +137,7 @@ def describe_summary(summary: ScanSummary) -> Mapping[str, str]:
     reasons = list(summary.reasons.items())
     more = len(reasons) - _REASONS_SHOWN
     splits = ", ".join(f"{name or 'none'} {count}" for name, count in summary.splits.items())
+    without_labels = "none of whole videos" if summary.segments else "none"
     rows = {
         "scanned": f"{summary.scanned} = {summary.accepted} accepted + {summary.rejected} rejected",
         "rejected": f"listed in {summary.rejected_path}" if summary.rejected else "",
@@ -145,7 +150,7 @@ def describe_summary(summary: ScanSummary) -> Mapping[str, str]:
         "unchanged": f"{summary.reused} not read again" if summary.reused else "",
         "dropped": f"{summary.dropped} of the earlier catalog are gone" if summary.dropped else "",
         "video": f"{format_duration(summary.seconds_of_video)}, {summary.frames} frames",
-        "labels": f"{summary.labels} classes" if summary.labels else "none",
+        "labels": f"{summary.labels} classes" if summary.labels else without_labels,
         "segments": f"{summary.segments} in {summary.segment_labels} classes" if summary.segments else "",
         "splits": splits if set(summary.splits) - {""} else "none",
         **{f"note {place}": note for place, note in enumerate(summary.notes, start=1)},

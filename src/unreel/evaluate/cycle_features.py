@@ -12,7 +12,8 @@ from unreel.evaluate.failures import check_fraction, refuse_too_many
 from unreel.features.pooling import Pooling
 from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, embed_videos
 from unreel.features.rows import build_table
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 from unreel.progress import Progress, ignore_progress
 
 # N distinct clips of all query videos, R frame positions per clip, D features

@@ -11,6 +11,10 @@ from unreel.progress import Progress, ignore_progress
 Metric = Literal["top1", "mean_class", "macro_f_measure"]
 """What is compared."""
 
+TEST_FACTS = ("queries", "classes", "chance")
+"""What the settings of a result say of its test, as `Accuracy` has it: the same for every share, since every
+share has all classes."""
+
 
 @dataclass(frozen=True)
 class LowShotConfig:

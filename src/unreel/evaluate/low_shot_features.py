@@ -13,7 +13,7 @@ from unreel.errors import FeaturesError
 from unreel.evaluate.accuracy import Accuracy
 from unreel.evaluate.liblinear import SVMConfig
 from unreel.evaluate.linear_probe import Average, evaluate_linear
-from unreel.evaluate.low_shot import LowShotConfig, LowShotResult, measure_curves
+from unreel.evaluate.low_shot import TEST_FACTS, LowShotConfig, LowShotResult, measure_curves
 from unreel.evaluate.probe_training import LinearProbeConfig
 from unreel.evaluate.ranking import Level, RankingConfig, describe_settings
 from unreel.evaluate.svm import evaluate_svm
@@ -77,6 +77,7 @@ def evaluate_low_shot(
     names, encoders = list(tables), list(tables.values())
     _check_same_videos(tables, config)
     known: dict[tuple[int, bytes], tuple[int, float]] = {}
+    tested: dict[str, float] = {}
 
     def measure(number: int, fraction: float, seed: int) -> tuple[int, float]:
         rows, num_videos = _choose_rows(encoders[number], fraction, seed, config)
@@ -85,6 +86,7 @@ def evaluate_low_shot(
         if key not in known or not isinstance(learning.learner, SVMConfig):
             found = _learn(encoders[number].take(rows), learning, seed, config)
             known[key] = (num_videos, float(getattr(found, low_shot.metric)))
+            tested.update({name: getattr(found, name) for name in TEST_FACTS})
         return known[key]
 
     curves = measure_curves(names, low_shot, measure, progress=progress)
@@ -98,6 +100,7 @@ def evaluate_low_shot(
             "level": learning.level,
             "average": learning.average,
             "features": [config_to_dict(table.info) for table in encoders],
+            **tested,
         },
         seconds=time.monotonic() - started,
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from unreel.config import config_from_dict, config_to_dict, hash_config
 from unreel.data.loader import select_videos
 from unreel.errors import TrainingError
-from unreel.evaluate.low_shot import LowShotConfig, LowShotResult, measure_curves
+from unreel.evaluate.low_shot import TEST_FACTS, LowShotConfig, LowShotResult, measure_curves
 from unreel.methods.supervised import Supervised
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
 from unreel.runs import read_json, write_json
@@ -79,6 +79,7 @@ def finetune_low_shot(
     started = time.monotonic()
     low_shot = low_shot or LowShotConfig()
     names = list(recipes)
+    of_test: dict[str, float] = {}
 
     def measure(number: int, fraction: float, seed: int) -> tuple[int, float]:
         name = names[number]
@@ -93,6 +94,9 @@ def finetune_low_shot(
             tested=tested,
             warn=warn,
         )
+        of_test.update(
+            {name: values[name] for name in TEST_FACTS if isinstance(values.get(name), int | float)}
+        )
         return num_videos, float(values[low_shot.metric])
 
     curves = measure_curves(names, low_shot, measure, progress=progress)
@@ -105,6 +109,7 @@ def finetune_low_shot(
             "recipe": recipe_name,
             "recipes": {name: config_to_dict(recipe) for name, recipe in recipes.items()},
             "runs": str(runs),
+            **of_test,
         },
         seconds=time.monotonic() - started,
     )

@@ -1,7 +1,7 @@
 """Proposals as a file that others read: the JSON of ActivityNet's task of temporal action proposals."""
 
-import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unreel.data.catalog import Catalog
 from unreel.errors import UnreelError
 from unreel.evaluate.soft_nms import ScoredSegments
-from unreel.runs import write_json
+from unreel.runs import read_json, write_json
 
 _PREFIX = "v_"
 """What ActivityNet puts before the id of a video to name its file."""
@@ -79,7 +79,7 @@ def read_proposals(path: Path) -> dict[str, ScoredSegments]:
         UnreelError: the file is missing, is no JSON of this form, or a proposal is none.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path))
     except FileNotFoundError as error:
         raise UnreelError(
             f"{path}: there is no such file; make one with `unreel localize propose`"
@@ -101,10 +101,10 @@ def _parse_video(path: Path, name: str, listed: Any) -> ScoredSegments:  # noqa:
         try:
             start, end = map(float, list(item["segment"]) if isinstance(item["segment"], list) else ())
             rows.append((start, end, float(item["score"])))
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, OverflowError):
             raise UnreelError(
-                f"{path}: proposal {number} of video {name!r} is {item!r}; it must have a score and a "
-                "segment of two numbers, in seconds"
+                f"{path}: proposal {number} of video {name!r} is {reprlib.repr(item)}; it must have a "
+                "score and a segment of two numbers, in seconds"
             ) from None
         if not all(map(math.isfinite, rows[-1])) or not 0 <= start <= end:
             raise UnreelError(

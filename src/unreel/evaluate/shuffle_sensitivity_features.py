@@ -13,7 +13,8 @@ from unreel.errors import FeaturesError
 from unreel.evaluate.failures import check_fraction, refuse_too_many
 from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, embed_videos
 from unreel.features.rows import build_table
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 from unreel.progress import Progress, ignore_progress
 from unreel.seeding import build_generator
 

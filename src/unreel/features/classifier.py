@@ -20,7 +20,7 @@ from unreel.features.encoder_files import ENCODER_KIND
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling
 from unreel.features.reading import ClipEmbedder
-from unreel.features.weight_files import NOT_BUILDABLE, hash_weights
+from unreel.features.weight_files import hash_weights
 from unreel.models.backbone import Backbone
 from unreel.models.classification_head import ClassificationHead
 from unreel.models.zoo import build_backbone
@@ -153,11 +153,7 @@ class Classifier:
         folder = find_part(Path(folder), CLASSIFIER_KIND.name, CLASSIFIER_KIND.description_file)
         _refuse_encoder(folder)
         files = CLASSIFIER_KIND.read(folder)
-        try:
-            classifier = cls.untrained(files.config)
-        except NOT_BUILDABLE as error:
-            raise WeightsError(f"{folder} describes a network that cannot be built: {error}") from error
-        CLASSIFIER_KIND.check_fit(classifier._state(), files, folder)
+        classifier = CLASSIFIER_KIND.build(cls.untrained, cls._state, files, folder)
         for part, module in classifier._parts().items():
             prefix = f"{part}."
             own = {

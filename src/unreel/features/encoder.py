@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unreel.augment.views import center_crop
-from unreel.errors import WeightsError
-from unreel.features.encoder_files import EncoderConfig, check_fit, hash_encoder, read_encoder, write_encoder
+from unreel.features.encoder_files import (
+    ENCODER_KIND,
+    EncoderConfig,
+    hash_encoder,
+    read_encoder,
+    write_encoder,
+)
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling, check_poolings, pool_features
-from unreel.features.weight_files import NOT_BUILDABLE
 from unreel.models.backbone import Backbone
 from unreel.models.zoo import build_backbone
 
@@ -92,11 +96,7 @@ class Encoder:
         """
         folder = Path(folder)
         files = read_encoder(folder)
-        try:
-            backbone = build_backbone(files.config.backbone)
-        except NOT_BUILDABLE as error:
-            raise WeightsError(f"{folder} describes a network that cannot be built: {error}") from error
-        check_fit(backbone.state_dict(), files, folder)
+        backbone = ENCODER_KIND.build(_build_backbone, Backbone.state_dict, files, folder)
         backbone.load_state_dict(files.state)
         name = "/".join(folder.resolve().parts[-2:])
         return cls(backbone.eval(), files.config, provenance=files.provenance, name=name)
@@ -144,6 +144,10 @@ class Encoder:
     def _prepare(self, frames_BTHWC: Tensor) -> Tensor:
         frames = frames_BTHWC.to(self.device, non_blocking=True)
         return center_crop(frames, self.spec.crop_px, mean=self.spec.mean, std=self.spec.std)
+
+
+def _build_backbone(config: EncoderConfig) -> Backbone:
+    return build_backbone(config.backbone)
 
 
 def choose_device(name: str = "auto") -> torch.device:

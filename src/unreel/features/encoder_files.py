@@ -69,12 +69,3 @@ def read_encoder(folder: Path) -> EncoderFiles:
         WeightsError: a file is missing, damaged or of an unknown kind.
     """
     return ENCODER_KIND.read(folder)
-
-
-def check_fit(network: Mapping[str, Tensor], files: EncoderFiles, folder: Path) -> None:
-    """Refuse weights that are not the network's, or not those that were written with the description.
-
-    Raises:
-        WeightsError: a name or a shape differs (the first few are named), or the hash does.
-    """
-    ENCODER_KIND.check_fit(network, files, folder)

@@ -16,7 +16,7 @@ from unreel.features.parts import PartFiles
 from unreel.features.pooling import Pooling, check_poolings
 from unreel.features.reading import ClipEmbedder, EmbeddedVideo, ReadConfig, embed_videos
 from unreel.features.rows import build_table
-from unreel.features.table import FeatureInfo
+from unreel.features.table_info import FeatureInfo
 from unreel.progress import Progress, ignore_progress
 from unreel.seeding import build_generator
 

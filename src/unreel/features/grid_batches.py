@@ -13,7 +13,8 @@ from unreel.data.catalog import Catalog
 from unreel.data.grid_batch import GridBatch
 from unreel.errors import CatalogError, FeaturesError
 from unreel.features.grids import GridTable, check_grid
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 from unreel.seeding import build_generator, derive_key
 
 # B batch, V videos, S segments of a video, D features, T positions

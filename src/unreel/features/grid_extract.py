@@ -14,7 +14,8 @@ from unreel.features.grid_clips import GridSampling, choose_clip
 from unreel.features.grid_reading import EmbeddedGrid, embed_grids
 from unreel.features.parts import PartFiles
 from unreel.features.reading import ClipEmbedder, ReadConfig
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 from unreel.progress import Progress, ignore_progress
 
 

@@ -9,11 +9,14 @@ from numpy.typing import NDArray
 
 from unreel.errors import FeaturesError
 from unreel.features.grid_clips import GridSampling
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 # V videos, N rows of a video, D features, T positions, K sample points
 
 SAMPLES_PER_POSITION = 3
+_MOST_SECONDS = 1e9
+"""Thirty years; what is said to last longer was not read right."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,42 @@ def check_grid(path: Path, table: FeatureTable) -> None:
     """Refuse a table whose clips do not lie on a grid.
 
     Raises:
-        FeaturesError: they do not.
+        FeaturesError: they do not, or the times of a video cannot be.
     """
     if GridSampling.from_name(table.info.sampling) is None:
         raise FeaturesError(
             f"{path} has {table.info.sampling or 'clips'} spread over each video, not vectors over time; "
             "make those with `unreel localize features`"
+        )
+    _check_times(path, table)
+
+
+def _check_times(path: Path, table: FeatureTable) -> None:
+    """Refuse times that are no numbers, lie before the start, do not rise, or belong to a torn video."""
+    starts_G, ends_G = table.column("start_sec"), table.column("end_sec")
+    ids = table.video_ids
+    is_possible = (starts_G >= 0) & (ends_G >= starts_G) & (ends_G <= _MOST_SECONDS)  # NaN is not
+    is_same_video = ids[1:] == ids[:-1]
+    firsts = np.flatnonzero(np.append(True, ~is_same_video))[: len(ids)]
+    lasts = np.append(firsts[1:], len(ids))[: len(firsts)] - 1
+    with np.errstate(all="ignore"):
+        times_G = (starts_G + ends_G) / 2
+        times_G[lasts] = np.minimum(starts_G[lasts] + times_G[firsts] - starts_G[firsts], ends_G[lasts])
+    is_rising = (starts_G[1:] > starts_G[:-1]) & (times_G[1:] > times_G[:-1])  # times as in `find_times`
+    is_possible[1:] &= is_rising | ~is_same_video
+    if not is_possible.all():
+        row = int(np.flatnonzero(~is_possible)[0])
+        raise FeaturesError(
+            f"{path}: row {row}, of video {table.column('path')[row]}, reaches from {starts_G[row]:g} to "
+            f"{ends_G[row]:g} s; the times of a video must be finite, not negative, and rise from row to "
+            "row. Make the table again with `unreel localize features`"
+        )
+    names, counts = np.unique(ids[firsts], return_counts=True)
+    if (counts > 1).any():
+        path_of = table.column("path")[ids == names[counts > 1][0]][0]
+        raise FeaturesError(
+            f"{path}: the rows of video {path_of} do not stand together; make the table again with `unreel "
+            "localize features`, or sort it by video and time"
         )
 
 

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unreel.errors import FeaturesError, WeightsError
+from unreel.errors import FeaturesError
 from unreel.features.classifier import find_part
 from unreel.features.grid_clips import GridSampling
-from unreel.features.table import FeatureInfo
+from unreel.features.table_info import FeatureInfo
 from unreel.features.weight_files import FileKind, hash_weights
 from unreel.models.bmn import BMN, BMNConfig, BoundaryScores
 
@@ -84,12 +84,8 @@ class Localizer:
         """
         folder = find_part(Path(folder), LOCALIZER_KIND.name, LOCALIZER_KIND.description_file)
         files = LOCALIZER_KIND.read(folder)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                network = BMN(files.config.network)
-        except ValueError as error:
-            raise WeightsError(f"{folder} describes a network that cannot be built: {error}") from error
-        LOCALIZER_KIND.check_fit(network.state_dict(), files, folder)
+        with torch.random.fork_rng(devices=[]):
+            network = LOCALIZER_KIND.build(_build_network, BMN.state_dict, files, folder)
         network.load_state_dict(files.state)
         name = "/".join(folder.resolve().parts[-2:])
         return cls(network.eval(), files.config, provenance=files.provenance, name=name)
@@ -135,3 +131,7 @@ class Localizer:
             raise ValueError("the network is in training mode; call localizer.network.eval() first")
         features = torch.as_tensor(features_BDT).to(self.device)
         return BoundaryScores(*(part.cpu() for part in self.network(features)))
+
+
+def _build_network(config: LocalizerConfig) -> BMN:
+    return BMN(config.network)

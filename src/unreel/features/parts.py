@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from unreel.data.batch import Rejection
 from unreel.errors import FeaturesError
-from unreel.features.table import FeatureInfo, FeatureTable, build_schema, open_writer, read_info
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo, build_schema, open_writer, read_info
 from unreel.runs import atomic_path
 
 _VIDEOS_PER_PART = 64

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from unreel.data.catalog import Catalog, Video
 from unreel.features.pooling import Pooling
 from unreel.features.reading import EmbeddedVideo
-from unreel.features.table import FeatureInfo, FeatureTable
+from unreel.features.table import FeatureTable
+from unreel.features.table_info import FeatureInfo
 
 # N clips, R rows per clip, T frames, D features
 

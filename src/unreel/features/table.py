@@ -1,8 +1,6 @@
 """Vectors of videos with what they belong to, as one Parquet file that pandas, polars and DuckDB read too."""
 
-import dataclasses
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -12,136 +10,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from unreel.config import config_to_dict
 from unreel.errors import FeaturesError
+from unreel.features.table_info import COLUMNS, VECTOR, FeatureInfo, build_schema, open_writer, read_info
 from unreel.runs import atomic_path
 
 # G rows of the table, D features
 
-FORMAT_VERSION = 1
 _BLOCK_BYTES = 2**22
 """What is read or averaged at once, beside the table itself."""
 _READ_BUFFER_BYTES = 2**20
-_METADATA_KEY = b"unreel.features"
-_VECTOR = "vector"
-_COLUMNS = pa.schema(
-    [
-        ("video_id", pa.string()),
-        ("path", pa.string()),
-        ("label", pa.string()),
-        ("split", pa.string()),
-        ("group", pa.string()),
-        ("clip_index", pa.int32()),
-        ("frame_index", pa.int64()),
-        ("start_sec", pa.float64()),
-        ("end_sec", pa.float64()),
-    ]
-)
-_TEXT_COLUMNS = ["video_id", "path", "label", "split", "group"]
-
-
-@dataclass(frozen=True)
-class FeatureInfo:
-    """What a table of features was made from, and how; kept in the file.
-
-    Attributes:
-        encoder_hash: of the encoder.
-        encoder: its name, for messages.
-        pooling: form of the features.
-        dimension: D, length of a vector.
-        clips_per_video: clips that were spread over each video.
-        sampling: rule by which these were chosen, such as "UniformClips"; "" in tables of old.
-        batch_size: clips per pass of the network.
-        precision: arithmetic of the network.
-        catalog_hash: of the videos that were asked for.
-        split: of the catalog, "" for all.
-        root: folder that the paths start from.
-    """
-
-    encoder_hash: str
-    encoder: str = ""
-    pooling: str = "average"
-    dimension: int = 0
-    clips_per_video: int = 1
-    sampling: str = ""
-    batch_size: int = 0
-    precision: str = "float32"
-    catalog_hash: str = ""
-    split: str = ""
-    root: str = ""
-
-    def find_differences(self, other: "FeatureInfo") -> list[str]:
-        """Return the settings in which two tables differ, as ``name: own, not other's``.
-
-        The name of the encoder and the folder of the videos are no settings.
-        """
-        mine, theirs = config_to_dict(self), config_to_dict(other)
-        settings = [name for name in mine if name not in ("encoder", "root")]
-        return [
-            f"{name}: {mine[name]!r}, not {theirs[name]!r}" for name in settings if mine[name] != theirs[name]
-        ]
-
-
-def build_schema(info: FeatureInfo) -> pa.Schema:
-    """Return the columns of a table file with its metadata."""
-    metadata = {"format_version": FORMAT_VERSION, **config_to_dict(info)}
-    schema = _COLUMNS.append(pa.field(_VECTOR, pa.list_(pa.float32(), info.dimension)))
-    return schema.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-
-
-def open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Open a Parquet file for rows of features; the vectors are not compressed, since they hardly shrink."""
-    return pq.ParquetWriter(
-        path,
-        schema,
-        use_dictionary=_TEXT_COLUMNS,
-        compression={name: "zstd" if name in _COLUMNS.names else "none" for name in _leaf_names(schema)},
-    )
-
-
-def _leaf_names(schema: pa.Schema) -> list[str]:
-    return [f"{_VECTOR}.list.element" if name == _VECTOR else name for name in schema.names]
-
-
-def read_info(path: Path) -> FeatureInfo:
-    """Read what a table was made from without reading its vectors.
-
-    Raises:
-        FeaturesError: the file is missing, damaged, or no table of features that this version knows.
-    """
-    if path.is_dir():
-        raise FeaturesError(f"{path} is a folder; give the file that `unreel extract` wrote")
-    try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FeaturesError(
-            f"{path} cannot be read as a table of features: {error}; run `unreel extract`"
-        ) from error
-    return _parse_info(path, schema)
-
-
-def _parse_info(path: Path, schema: pa.Schema) -> FeatureInfo:
-    text = (schema.metadata or {}).get(_METADATA_KEY)
-    if text is None:
-        raise FeaturesError(
-            f"{path} is a Parquet file but no table of features; give the output of `unreel extract`"
-        )
-    values: dict[str, Any] = json.loads(text)
-    version = values.pop("format_version", None)
-    if version != FORMAT_VERSION:
-        raise FeaturesError(
-            f"{path} has format version {version!r} and this version of unreel reads {FORMAT_VERSION}; "
-            "extract it again"
-        )
-    known = {field.name for field in dataclasses.fields(FeatureInfo)}
-    info = FeatureInfo(**{name: value for name, value in values.items() if name in known})
-    if not schema.equals(build_schema(info)):
-        raise FeaturesError(f"{path} has other columns than a table of features; extract it again")
-    return info
 
 
 def _rows_per_block(dimension: int) -> int:
     return max(1, min(8192, _BLOCK_BYTES // (4 * max(1, dimension))))
+
+
+def _iterate_batches(path: Path, file: pq.ParquetFile, info: FeatureInfo) -> Iterator[pa.RecordBatch]:
+    """Yield some rows at a time; refuse those in which something is missing."""
+    for batch in file.iter_batches(batch_size=_rows_per_block(info.dimension)):
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        columns["number in a vector"] = columns[VECTOR].flatten()
+        for name, values in columns.items():
+            if values.null_count:
+                raise FeaturesError(
+                    f"{path} has rows without a {name}, which is never left out; run `unreel extract` again"
+                )
+        yield batch
 
 
 class FeatureTable:
@@ -173,14 +67,14 @@ class FeatureTable:
             with pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False) as file:
                 vectors_GD = np.empty((file.metadata.num_rows, info.dimension), dtype=np.float32)
                 parts, start = [], 0
-                for batch in file.iter_batches(batch_size=_rows_per_block(info.dimension)):
-                    rows = batch.column(_VECTOR).flatten().to_numpy(zero_copy_only=False)
+                for batch in _iterate_batches(path, file, info):
+                    rows = batch.column(VECTOR).flatten().to_numpy(zero_copy_only=False)
                     vectors_GD[start : start + len(batch)] = rows.reshape(len(batch), info.dimension)
                     start += len(batch)
-                    parts.append(batch.drop_columns([_VECTOR]))
+                    parts.append(batch.drop_columns([VECTOR]))
         except (OSError, pa.ArrowInvalid) as error:
             raise FeaturesError(f"{path} is damaged: {error}; run `unreel extract` again") from error
-        return cls(pa.Table.from_batches(parts, schema=_COLUMNS), vectors_GD, info)
+        return cls(pa.Table.from_batches(parts, schema=COLUMNS), vectors_GD, info)
 
     def save(self, path: Path) -> None:
         """Write the table in one step."""
@@ -194,10 +88,10 @@ class FeatureTable:
         Raises:
             ValueError: a column is missing or unknown, or the lengths differ.
         """
-        if columns.keys() != set(_COLUMNS.names):
-            raise ValueError(f"a table of features has the columns {_COLUMNS.names}, got {sorted(columns)}")
+        if columns.keys() != set(COLUMNS.names):
+            raise ValueError(f"a table of features has the columns {COLUMNS.names}, got {sorted(columns)}")
         vectors = np.asarray(vectors_GD, dtype=np.float32).reshape(-1, info.dimension)
-        table = pa.table({name: columns[name] for name in _COLUMNS.names}, schema=_COLUMNS)
+        table = pa.table({name: columns[name] for name in COLUMNS.names}, schema=COLUMNS)
         if table.num_rows != len(vectors):
             raise ValueError(f"{len(vectors)} vectors but {table.num_rows} rows in the other columns")
         return cls(table, vectors, info)
@@ -205,13 +99,13 @@ class FeatureTable:
     @staticmethod
     def column_names() -> list[str]:
         """Return the names of all columns but the vectors."""
-        return list(_COLUMNS.names)
+        return list(COLUMNS.names)
 
     def to_arrow(self) -> pa.Table:
         """Return all columns as an Arrow table, the vectors without a copy."""
         flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1), type=pa.float32())
         vectors = pa.FixedSizeListArray.from_arrays(flat, self.info.dimension)
-        return self._columns.append_column(_VECTOR, vectors).cast(build_schema(self.info))
+        return self._columns.append_column(VECTOR, vectors).cast(build_schema(self.info))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -222,9 +116,9 @@ class FeatureTable:
         Raises:
             FeaturesError: there is no such column.
         """
-        if name not in _COLUMNS.names:
+        if name not in COLUMNS.names:
             raise FeaturesError(
-                f"a table of features has no column {name!r}; it has {', '.join(_COLUMNS.names)}"
+                f"a table of features has no column {name!r}; it has {', '.join(COLUMNS.names)}"
             )
         values: NDArray[Any] = self._columns[name].to_numpy()
         return values
@@ -278,7 +172,7 @@ class FeatureTable:
         by_video = np.argsort(rank[video_G], kind="stable")
         starts = np.searchsorted(rank[video_G][by_video], np.arange(len(first)))
         order = kept[by_video]
-        columns = {name: self.column(name)[kept[np.sort(first)]] for name in _COLUMNS.names}
+        columns = {name: self.column(name)[kept[np.sort(first)]] for name in COLUMNS.names}
         columns["start_sec"] = np.minimum.reduceat(self.column("start_sec")[order], starts)
         columns["end_sec"] = np.maximum.reduceat(self.column("end_sec")[order], starts)
         return FeatureTable.from_columns(self.info, self._average(order, starts), **columns)

@@ -5,7 +5,7 @@ they are written, read, hashed and refused is the same.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,6 +26,7 @@ NOT_BUILDABLE = (ValueError, TypeError, OverflowError, RuntimeError, MemoryError
 """What building a network raises when a foreign file names sizes that make no sense."""
 
 ConfigT = TypeVar("ConfigT")
+NetworkT = TypeVar("NetworkT")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,35 @@ class FileKind(Generic[ConfigT]):
                 f"{folder / WEIGHTS_FILE} cannot be read: {error}; copy or export the {self.name} again"
             ) from error
         return WeightFiles(config, state, provenance, expected_hash)
+
+    def build(
+        self,
+        make: Callable[[ConfigT], NetworkT],
+        read_state: Callable[[NetworkT], Mapping[str, Tensor]],
+        files: WeightFiles[ConfigT],
+        folder: Path,
+    ) -> NetworkT:
+        """Build the network that the files describe; its weights are still to be set.
+
+        Before any memory is taken for it, its names and shapes are compared with the weights, so that a
+        foreign description of a network of terabytes is refused at once.
+
+        Args:
+            make: builds it, on the device that torch builds on.
+            read_state: returns its weights by their names.
+            files: what `read` returned.
+            folder: where they lie, for messages.
+
+        Raises:
+            WeightsError: there is no such network, or the weights do not fit it; see `check_fit`.
+        """
+        try:
+            with torch.device("meta"):
+                outline = read_state(make(files.config))
+            self.check_fit(outline, files, folder)
+            return make(files.config)
+        except NOT_BUILDABLE as error:
+            raise WeightsError(f"{folder} describes a network that cannot be built: {error}") from error
 
     def check_fit(self, network: Mapping[str, Tensor], files: WeightFiles[ConfigT], folder: Path) -> None:
         """Refuse weights that are not the network's, or not those that were written with the description.

@@ -10,6 +10,7 @@ from unreel.models.boundary_matching import BoundaryMatching
 # B videos, D features, C channels, T positions, L lengths of a stretch (as many as T)
 
 _EPSILON = 1e-5
+_MOST_POSITIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class BMNConfig:
         for name, lowest in (("num_features", 0), ("num_positions", 2), *((name, 1) for name in sizes)):
             if getattr(self, name) < lowest:
                 raise ValueError(f"network.{name} must be at least {lowest}, got {getattr(self, name)}")
+        if self.num_positions > _MOST_POSITIONS:
+            raise ValueError(
+                f"network.num_positions must be at most {_MOST_POSITIONS}, got {self.num_positions}: stretches "
+                "grow with its square"
+            )
         if self.context < 0:
             raise ValueError(f"network.context must not be negative, got {self.context}")
         for name in ("num_features", "hidden_1d"):

@@ -11,7 +11,7 @@ from unreel.errors import FeaturesError
 from unreel.features.grid_batches import GridBatches, GridData, select_grids
 from unreel.features.grid_clips import GridSampling
 from unreel.features.localizer import Localizer, LocalizerConfig
-from unreel.features.table import FeatureInfo, read_info
+from unreel.features.table_info import FeatureInfo, read_info
 from unreel.methods.bmn import Localization
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
 from unreel.train.export import describe_origin
