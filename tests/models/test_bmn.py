@@ -91,6 +91,7 @@ def test_normalised_features_forget_what_does_not_change() -> None:
     ("changes", "message"),
     [
         ({"num_positions": 1}, "network.num_positions must be at least 2, got 1"),
+        ({"num_positions": 10**6}, "network.num_positions must be at most 1000, got 1000000"),
         ({"hidden_2d": 0}, "network.hidden_2d must be at least 1, got 0"),
         ({"context": -0.1}, "network.context must not be negative, got -0.1"),
         (

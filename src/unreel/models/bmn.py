@@ -50,8 +50,8 @@ class BMNConfig:
                 raise ValueError(f"network.{name} must be at least {lowest}, got {getattr(self, name)}")
         if self.num_positions > _MOST_POSITIONS:
             raise ValueError(
-                f"network.num_positions must be at most {_MOST_POSITIONS}, got {self.num_positions}: stretches "
-                "grow with its square"
+                f"network.num_positions must be at most {_MOST_POSITIONS}, got {self.num_positions}: "
+                "stretches grow with its square"
             )
         if self.context < 0:
             raise ValueError(f"network.context must not be negative, got {self.context}")
