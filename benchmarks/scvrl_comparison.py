@@ -30,11 +30,14 @@ VARIANTS = {
         ["--method.shuffled-weight", "0", "--method.detection-weight", "1"],
     ),
 }
-VARIANTS["SCVRL, MViT, no seams"] = (
+VARIANTS["shuffled contrast alone, MViT, no seams"] = (
     "scvrl.small",
     [
-        *("--backbone", "mvit_small", "--method.group-frames", "2"),
+        *("--backbone", "mvit_small", "--method.group-frames", "2", "--method.visual-weight", "0"),
         *("--method.clips.num-frames", "16", "--method.clips.frame-stride", "2"),
+        *("--data.height", "36", "--data.width", "36", "--method.augmentation.size-px", "32"),
+        *("--method.backbone.size-px", "32", "--train.optimizer.lr", "0.0001", "--train.steps", "900"),
+        *("--train.schedule.warmup-epochs", "10"),
     ],
 )
 BASELINES = {"raw pixels": "pixels", "untrained": "untrained"}
