@@ -109,7 +109,8 @@ def read_info(path: Path) -> FeatureInfo:
         schema = pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise FeaturesError(
-            f"{path} cannot be read as a table of features: {error}; run `unreel extract`"
+            f"{path} cannot be read as a table of features: {error}; run `unreel extract`, or for "
+            "vectors over time `unreel localize features`"
         ) from error
     return _parse_info(path, schema)
 
