@@ -33,12 +33,20 @@ class CatalogError(UnreelError):
     """A catalog or a list of videos is missing, empty, damaged or does not hold what was asked for."""
 
 
+class NoVideoError(CatalogError):
+    """Of all files that were looked at, none is a video that can be used."""
+
+
 class WeightsError(UnreelError):
     """Weights cannot be loaded, or do not fit the network."""
 
 
 class FeaturesError(UnreelError):
     """A feature table is missing, damaged, or belongs to another encoder."""
+
+
+class SearchError(UnreelError):
+    """An index is missing, damaged, in use, or belongs to another encoder."""
 
 
 class TrainingError(UnreelError):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_json_has_ids_paths_scores_and_times(files: FeatureFiles, capsys: Captur
     values = json.loads(capsys.readouterr().out)
     assert values["query"] == str(files.video)
     assert (Path(values["root"]) / values["hits"][0]["path"]).samefile(files.video)
-    assert values["hits"][0].keys() == {"video_id", "path", "score", "start_sec", "label"}
+    assert values["hits"][0].keys() == {field.name for field in dataclasses.fields(Hit)}
     assert values["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
     assert len(values["hits"]) == 2
 

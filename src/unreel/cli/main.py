@@ -21,8 +21,10 @@ COMMANDS = {
     "localize": ("localize", "find when something happens: vectors over time, training, proposals, recall"),
     "evaluate": ("evaluate", "measure what was learned: retrieval, k-NN, SVM, the tasks of CCL and of CACL"),
     "report": ("report", "draw figures of what a run has learned"),
+    "paper": ("paper", "print the papers' tables, with your own numbers beside them"),
     "predict": ("predict", "say what is in a video, by a classifier that was fine-tuned or fitted"),
     "export": ("export", "hand a network or vectors to others: Hugging Face, torchvision, ONNX, NumPy"),
+    "index": ("index", "keep the vectors of a collection in a file that is searched, and up to date"),
     "search": ("search", "find the videos most like a given one"),
 }
 """Command -> (module of this package, what it does). Modules are imported only when their command is run."""

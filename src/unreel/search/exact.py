@@ -20,14 +20,15 @@ class ExactIndex:
 
     Args:
         vectors_GD: the gallery, float32 or convertible; need not be normalised.
+        scales_G: ``inverse_norms`` of the gallery, when they are known; else they are computed.
 
     Raises:
         ValueError: the gallery is no matrix, is empty, or holds NaN or infinity.
     """
 
-    def __init__(self, vectors_GD: ArrayLike) -> None:
+    def __init__(self, vectors_GD: ArrayLike, scales_G: NDArray[np.float32] | None = None) -> None:
         self._vectors_GD = _check_vectors(vectors_GD, "gallery")
-        self._scales_G = _inverse_norms(self._vectors_GD, "gallery")
+        self._scales_G = inverse_norms(self._vectors_GD, "gallery") if scales_G is None else scales_G
 
     def __len__(self) -> int:
         return len(self._vectors_GD)
@@ -37,7 +38,9 @@ class ExactIndex:
         """D, length of a vector."""
         return int(self._vectors_GD.shape[1])
 
-    def search(self, queries_QD: ArrayLike, top_k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def search(
+        self, queries_QD: ArrayLike, top_k: int, *, allowed_G: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the ``top_k`` most similar rows of every query, best first.
 
         Equal scores are ordered by row, lowest first, so the answer does not depend on the order of
@@ -46,9 +49,11 @@ class ExactIndex:
         Args:
             queries_QD: need not be normalised.
             top_k: rows per query, at most the size of the gallery.
+            allowed_G: which rows may be found; None is all.
 
         Returns:
-            Scores and row numbers, both of shape (Q, K).
+            Scores and row numbers, both of shape (Q, K); where fewer rows may be found than are asked for,
+            the places left have score -infinity and row -1.
 
         Raises:
             ValueError: a query is not of the gallery's length or not finite, or ``top_k`` is out of range.
@@ -65,28 +70,33 @@ class ExactIndex:
         rows_QK = np.empty((len(queries), top_k), dtype=np.int64)
         for start in range(0, len(queries), _QUERY_BLOCK):
             block = slice(start, start + _QUERY_BLOCK)
-            unit_QD = queries[block] * _inverse_norms(queries[block], "query", start)[:, None]
-            scores_QK[block], rows_QK[block] = self._search_block(unit_QD, top_k)
+            unit_QD = queries[block] * inverse_norms(queries[block], "query", start)[:, None]
+            scores_QK[block], rows_QK[block] = self._search_block(unit_QD, top_k, allowed_G)
         return scores_QK, rows_QK
 
     def _search_block(
-        self, unit_QD: NDArray[np.float32], top_k: int
+        self, unit_QD: NDArray[np.float32], top_k: int, allowed_G: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        best_scores = torch.empty((len(unit_QD), 0))
-        best_rows = torch.empty((len(unit_QD), 0), dtype=torch.int64)
+        best_scores = torch.full((len(unit_QD), top_k), -torch.inf)
+        best_rows = torch.full((len(unit_QD), top_k), -1, dtype=torch.int64)
         for start in range(0, len(self), _GALLERY_BLOCK):
             block = slice(start, start + _GALLERY_BLOCK)
+            rows = None if allowed_G is None else start + np.flatnonzero(allowed_G[block])
+            if rows is not None and not len(rows):
+                continue
+            chosen = block if rows is None else rows
             # numpy multiplies, for it reads write-protected memory without a word; torch selects, five
             # times faster.
-            scores_QG = unit_QD @ self._vectors_GD[block].T
-            scores_QG *= self._scales_G[block]
-            scores, rows = _select_top(torch.from_numpy(scores_QG), min(top_k, scores_QG.shape[1]))
+            scores_QG = unit_QD @ self._vectors_GD[chosen].T
+            scores_QG *= self._scales_G[chosen]
+            scores, places = _select_top(torch.from_numpy(scores_QG), min(top_k, scores_QG.shape[1]))
+            found = places + start if rows is None else torch.from_numpy(rows)[places]
             # Earlier rows stand first and the sort is stable, so ties keep the lowest row.
             scores = torch.cat([best_scores, scores], dim=1)
-            rows = torch.cat([best_rows, rows + start], dim=1)
+            found = torch.cat([best_rows, found], dim=1)
             best_scores, order = scores.sort(dim=1, descending=True, stable=True)
             best_scores = best_scores[:, :top_k]
-            best_rows = rows.gather(1, order[:, :top_k])
+            best_rows = found.gather(1, order[:, :top_k])
         return best_scores.numpy(), best_rows.numpy()
 
 
@@ -117,8 +127,17 @@ def _check_vectors(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
     return matrix
 
 
-def _inverse_norms(vectors: NDArray[np.float32], name: str, first_row: int = 0) -> NDArray[np.float32]:
-    """Return 1 / length of every row, 0 for a row of zeros; works block by block."""
+def inverse_norms(vectors: NDArray[np.float32], name: str, first_row: int = 0) -> NDArray[np.float32]:
+    """Return 1 / length of every row, 0 for a row of zeros; works block by block.
+
+    Args:
+        vectors: a matrix.
+        name: what the message calls its rows.
+        first_row: number of its first row, for the message.
+
+    Raises:
+        ValueError: a row holds NaN or infinity.
+    """
     scales = np.empty(len(vectors), dtype=np.float32)
     for start in range(0, len(vectors), _GALLERY_BLOCK):
         block = vectors[start : start + _GALLERY_BLOCK]

@@ -1,0 +1,103 @@
+"""Put vectors that are there already into an index."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from unreel.data.catalog import Catalog
+from unreel.features.table import FeatureTable
+from unreel.progress import Progress, ignore_progress
+from unreel.search.index_info import IndexInfo
+from unreel.search.index_rows import NewVideo, split_by_video
+from unreel.search.index_store import IndexStore
+from unreel.search.indexing import IndexSummary, open_index
+
+_VIDEOS_PER_TRANSACTION = 256
+_File = tuple[float, int, int]
+"""Seconds, size in bytes and time of writing."""
+
+
+def index_features(
+    out: Path,
+    table: FeatureTable,
+    *,
+    catalog: Catalog | None = None,
+    encoder_folder: str = "",
+    is_pruned: bool = False,
+    progress: Progress = ignore_progress,
+) -> IndexSummary:
+    """Put the videos of a table of features into an index; it is made when there is none.
+
+    A video whose id is there already is replaced when its vectors differ.
+
+    Args:
+        out: the index.
+        table: as `unreel extract` wrote it.
+        catalog: that was embedded; lengths and stamps of the files are taken from it.
+        encoder_folder: where its encoder lies, for searches to find it.
+        is_pruned: whether videos of the index that the table lacks are removed.
+        progress: is told the number of videos done.
+
+    Raises:
+        SearchError: the index is damaged, or its vectors are of another encoder or made in another way.
+    """
+    started = time.monotonic()
+    store = open_index(out, IndexInfo.from_features(table.info, encoder_folder=encoder_folder))
+    with store.read() as reader:
+        known = set(reader.stamps())
+    files = {} if catalog is None else _read_files(catalog)
+    total = len(set(table.video_ids))
+    wanted: dict[str, tuple[str, str, str]] = {}
+    changed: list[NewVideo] = []
+    counts = dict.fromkeys(("kept", "added", "replaced"), 0)
+    for number, given in enumerate(split_by_video(table), start=1):
+        wanted[given.id] = (given.label, given.split, given.group)
+        video = _complete(given, files)
+        state = "added" if video.id not in known else "kept" if _has_vectors(store, video) else "replaced"
+        counts[state] += 1
+        if state != "kept":
+            changed.append(video)
+        if len(changed) == _VIDEOS_PER_TRANSACTION or (changed and number == total):
+            store.add(changed)
+            changed.clear()
+            progress(number, total, "")
+    removed = store.remove(known - wanted.keys()) if is_pruned and known - wanted.keys() else 0
+    relabelled = store.update_metadata((video_id, *texts) for video_id, texts in wanted.items())
+    with store.read() as reader:
+        return IndexSummary(
+            out=store.path,
+            videos=total,
+            **counts,
+            removed=removed,
+            rejected=0,
+            relabelled=relabelled,
+            num_videos=reader.count_keys("video"),
+            num_clips=reader.count_keys("clip"),
+            seconds=time.monotonic() - started,
+        )
+
+
+def _read_files(catalog: Catalog) -> dict[str, _File]:
+    columns = (catalog.table[name].to_pylist() for name in ("seconds", "bytes", "mtime_ns"))
+    return dict(zip(catalog.ids, zip(*columns, strict=True), strict=True))
+
+
+def _complete(video: NewVideo, files: Mapping[str, _File]) -> NewVideo:
+    if video.id not in files:
+        return video
+    seconds, num_bytes, mtime_ns = files[video.id]
+    return dataclasses.replace(video, seconds=seconds, num_bytes=num_bytes, mtime_ns=mtime_ns)
+
+
+def _has_vectors(store: IndexStore, video: NewVideo) -> bool:
+    """Say whether a video of the index has these very vectors at these very times."""
+    with store.read() as reader:
+        clips = reader.clips(video.id)
+        order = np.argsort(video.start_sec_N, kind="stable")
+        if [clip.start_sec for clip in clips] != video.start_sec_N[order].tolist():
+            return False
+        vectors = reader.vectors("clip", [clip.key for clip in clips])
+        return bool(np.array_equal(vectors, video.vectors_ND[order]))

@@ -1,0 +1,180 @@
+"""The file of an index: one SQLite database, and how it is opened, checked and read or written as a whole."""
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from unreel.errors import SearchError
+from unreel.search.index_info import IndexInfo
+
+Unit = Literal["video", "clip"]
+"""What a vector stands for: a whole video, by the mean of its clips, or one clip."""
+
+UNITS: tuple[Unit, ...] = ("video", "clip")
+
+FORMAT_VERSION = 1
+_APPLICATION_ID = 0x756E7265
+_SECONDS_TO_WAIT = 60.0
+# Vectors have a table of their own: a search by label should not read past a gigabyte of numbers.
+_SCHEMA = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE videos (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    label TEXT NOT NULL,
+    split TEXT NOT NULL,
+    group_name TEXT NOT NULL,
+    num_bytes INTEGER,
+    mtime_ns INTEGER,
+    num_clips INTEGER NOT NULL
+);
+CREATE INDEX videos_by_path ON videos (path);
+CREATE INDEX videos_by_label ON videos (label);
+CREATE TABLE clips (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    video_key INTEGER NOT NULL REFERENCES videos (key) ON DELETE CASCADE,
+    clip_index INTEGER NOT NULL,
+    frame_index INTEGER NOT NULL,
+    start_sec REAL NOT NULL,
+    end_sec REAL NOT NULL
+);
+CREATE INDEX clips_by_video ON clips (video_key);
+CREATE TABLE video_vectors (
+    key INTEGER PRIMARY KEY REFERENCES videos (key) ON DELETE CASCADE, vector BLOB NOT NULL
+);
+CREATE TABLE clip_vectors (
+    key INTEGER PRIMARY KEY REFERENCES clips (key) ON DELETE CASCADE, vector BLOB NOT NULL
+);
+CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, unit TEXT NOT NULL, key INTEGER NOT NULL);
+CREATE TRIGGER video_is_removed AFTER DELETE ON videos
+    BEGIN INSERT INTO removals (unit, key) VALUES ('video', old.key); END;
+CREATE TRIGGER clip_is_removed AFTER DELETE ON clips
+    BEGIN INSERT INTO removals (unit, key) VALUES ('clip', old.key); END;
+CREATE TABLE rejected (
+    id TEXT PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL, num_bytes INTEGER, mtime_ns INTEGER
+) WITHOUT ROWID;
+"""
+
+
+def create_file(path: Path, info: IndexInfo) -> None:
+    """Write an index without videos; two processes at once make one.
+
+    Raises:
+        SearchError: there is a file already, or it cannot be written.
+    """
+    if path.exists():
+        raise SearchError(f"{path} exists already; add to it, or give another path")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _explain(path), closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            # Pages so large that several vectors fit; WAL lets others read while one writes.
+            connection.execute("PRAGMA page_size = 32768")
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            connection.executescript(_SCHEMA)
+            rows = [("info", info.to_json()), ("identity", uuid.uuid4().hex), ("generation", 0)]
+            connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+            connection.execute("PRAGMA journal_mode = WAL")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise SearchError(f"{path} was made by another process just now; run the command again") from None
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+
+
+def read_info(path: Path) -> IndexInfo:
+    """Read what the vectors of an index were made by.
+
+    Raises:
+        SearchError: the file is missing, damaged, no index, or of another version.
+    """
+    with connect(path) as connection:
+        text = connection.execute("SELECT value FROM settings WHERE name = 'info'").fetchone()
+    try:
+        return IndexInfo.from_json(text[0])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SearchError(f"{path} has settings that are damaged: {error}; make the index again") from error
+
+
+@contextmanager
+def connect(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open an index and see it as it is now until the block ends, whatever others write meanwhile.
+
+    Raises:
+        SearchError: the file is missing, damaged, no index, or of another version.
+    """
+    with _open(path) as connection:
+        connection.execute("BEGIN")
+        yield connection
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
+def transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    """Change an index: all of the block or, when it raises or the process dies, nothing.
+
+    Raises:
+        SearchError: the file cannot be opened or written.
+    """
+    with _open(path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("UPDATE settings SET value = value + 1 WHERE name = 'generation'")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise SearchError(f"the index {path} {reason}; give the file that `unreel index` wrote")
+    # The mode keeps SQLite from making an empty file where one has just been removed.
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    with (
+        _explain(path),
+        closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=_SECONDS_TO_WAIT)) as opened,
+    ):
+        _check_format(opened, path)
+        opened.execute("PRAGMA foreign_keys = ON")
+        # A killed process loses nothing; after a power cut the last transactions may be missing, whole.
+        opened.execute("PRAGMA synchronous = NORMAL")
+        yield opened
+
+
+def _check_format(connection: sqlite3.Connection, path: Path) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != _APPLICATION_ID:
+        raise SearchError(f"{path} is a database but no index; give the file that `unreel index` wrote")
+    if version != FORMAT_VERSION:
+        raise SearchError(
+            f"{path} has format version {version} and this version of unreel reads {FORMAT_VERSION}; make "
+            "the index again"
+        )
+
+
+@contextmanager
+def _explain(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            reason = f"is being written by another process for more than {_SECONDS_TO_WAIT:g} s; try again"
+            raise SearchError(f"{path} {reason}") from error
+        if isinstance(error, sqlite3.OperationalError):
+            reason = "see whether its folder can be written and the disk has room"
+            raise SearchError(f"{path} cannot be used: {error}; {reason}") from error
+        raise SearchError(f"{path} is no index, or damaged: {error}; make the index again") from error

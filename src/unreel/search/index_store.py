@@ -1,0 +1,174 @@
+"""An index of videos as one file: the truth about what is in it."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from unreel.search.index_info import IndexInfo
+from unreel.search.index_reader import IndexReader
+from unreel.search.index_rows import NewVideo, RejectedVideo
+from unreel.search.index_schema import connect, create_file, read_info, transaction
+
+# N vectors of a video, D features
+
+
+class IndexStore:
+    """The file of an index: ids, times, metadata and vectors.
+
+    A change is in the file as a whole or not at all, whenever the process is killed. Any number of processes
+    and threads may read while one writes.
+
+    Attributes:
+        path: of the file.
+        info: what its vectors were made by.
+        cache_folder: beside the file; what lies in it can be made again from the file at any time.
+    """
+
+    def __init__(self, path: Path, info: IndexInfo) -> None:
+        self.path = path
+        self.info = info
+        self.cache_folder = path.with_name(f"{path.name}.cache")
+
+    @classmethod
+    def create(cls, path: Path, info: IndexInfo) -> Self:
+        """Make an index without videos.
+
+        Raises:
+            SearchError: there is a file already, or it cannot be written.
+        """
+        create_file(Path(path), info)
+        return cls(Path(path), info)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an index that is there.
+
+        Raises:
+            SearchError: the file is missing, damaged, no index, or of another version.
+        """
+        return cls(Path(path), read_info(Path(path)))
+
+    @contextmanager
+    def read(self) -> Iterator[IndexReader]:
+        """Look into the index; all answers are of the moment at which the block began.
+
+        Raises:
+            SearchError: the file is gone or damaged.
+        """
+        with connect(self.path) as connection:
+            yield IndexReader(connection, self.info, self.path)
+
+    def add(self, videos: Sequence[NewVideo]) -> None:
+        """Put videos in, in one step; one whose id is there already is replaced, and so is its rejection.
+
+        Raises:
+            SearchError: the file cannot be written.
+            ValueError: a video has no vector, or vectors of another length or with NaN or infinity.
+        """
+        for video in videos:
+            self._check(video)
+        with transaction(self.path) as connection:
+            _delete(connection, "videos", [video.id for video in videos])
+            _delete(connection, "rejected", [video.id for video in videos])
+            for video in videos:
+                _insert(connection, video)
+
+    def reject(self, videos: Sequence[RejectedVideo]) -> None:
+        """Note why videos could not be embedded, in one step; what is in the index of them is removed."""
+        with transaction(self.path) as connection:
+            _delete(connection, "videos", [video.id for video in videos])
+            rows = [(video.id, video.path, video.reason, video.num_bytes, video.mtime_ns) for video in videos]
+            connection.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", rows)
+
+    def remove(self, video_ids: Iterable[str]) -> int:
+        """Take videos and rejections out, in one step; return how many videos were there."""
+        ids = list(video_ids)
+        with transaction(self.path) as connection:
+            removed = _delete(connection, "videos", ids)
+            _delete(connection, "rejected", ids)
+        return removed
+
+    def update_metadata(self, rows: Iterable[tuple[str, str, str, str]]) -> int:
+        """Set label, split and group of videos where they differ, in one step.
+
+        Args:
+            rows: id, label, split and group of each.
+
+        Returns:
+            How many videos were changed.
+        """
+        statement = (
+            "UPDATE videos SET label = ?2, split = ?3, group_name = ?4 "
+            "WHERE id = ?1 AND (label <> ?2 OR split <> ?3 OR group_name <> ?4)"
+        )
+        with transaction(self.path) as connection:
+            return connection.executemany(statement, list(rows)).rowcount
+
+    def set_stamps(self, stamps: Mapping[str, tuple[int | None, int | None]]) -> None:
+        """Note size and time of writing of videos' files, by id, in one step."""
+        rows = [(video_id, *stamp) for video_id, stamp in stamps.items()]
+        with transaction(self.path) as connection:
+            connection.executemany("UPDATE videos SET num_bytes = ?2, mtime_ns = ?3 WHERE id = ?1", rows)
+
+    def set_encoder_folder(self, folder: str) -> None:
+        """Note where the encoder is now."""
+        self.info = IndexInfo(**{**vars(self.info), "encoder_folder": folder})
+        with transaction(self.path) as connection:
+            connection.execute("UPDATE settings SET value = ? WHERE name = 'info'", (self.info.to_json(),))
+
+    def _check(self, video: NewVideo) -> None:
+        shape = video.vectors_ND.shape
+        if len(shape) != 2 or not shape[0] or shape[1] != self.info.dimension:
+            raise ValueError(
+                f"video {video.path!r} needs vectors of {self.info.dimension} numbers, one at least, got "
+                f"shape {shape}"
+            )
+        if not np.isfinite(video.vectors_ND).all():
+            raise ValueError(f"video {video.path!r} has a vector with NaN or infinity; embed it again")
+
+
+def _delete(connection: sqlite3.Connection, table: str, ids: Sequence[str]) -> int:
+    """Return how many rows of the table itself went."""
+    statement = f"DELETE FROM {table} WHERE id = ?"
+    return connection.executemany(statement, [(video_id,) for video_id in ids]).rowcount if ids else 0
+
+
+def _insert(connection: sqlite3.Connection, video: NewVideo) -> None:
+    count = len(video.vectors_ND)
+    vectors = np.ascontiguousarray(video.vectors_ND, dtype="<f4")
+    cursor = connection.execute(
+        "INSERT INTO videos (id, path, seconds, label, split, group_name, num_bytes, mtime_ns, num_clips) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            video.id,
+            video.path,
+            float(video.seconds),
+            video.label,
+            video.split,
+            video.group,
+            video.num_bytes,
+            video.mtime_ns,
+            count,
+        ),
+    )
+    video_key = cursor.lastrowid
+    mean_D = vectors.mean(axis=0, dtype=np.float64).astype("<f4")
+    connection.execute("INSERT INTO video_vectors VALUES (?, ?)", (video_key, mean_D.tobytes()))
+    places = zip(
+        video.clip_index_N.tolist(),
+        video.frame_index_N.tolist(),
+        video.start_sec_N.tolist(),
+        video.end_sec_N.tolist(),
+        strict=True,
+    )
+    for place, vector_D in zip(places, vectors, strict=True):
+        cursor = connection.execute(
+            "INSERT INTO clips (video_key, clip_index, frame_index, start_sec, end_sec) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (video_key, *place),
+        )
+        connection.execute("INSERT INTO clip_vectors VALUES (?, ?)", (cursor.lastrowid, vector_D.tobytes()))
