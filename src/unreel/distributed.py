@@ -11,6 +11,9 @@ from torch import Tensor
 
 ItemT = TypeVar("ItemT")
 
+_SIGNS_OF_LOSS = ("gloo", "nccl", "connection reset", "connection closed by peer", "socket")
+"""In the messages of torch's own errors, which have no class that tells them from others."""
+
 
 @dataclass(frozen=True)
 class Rank:
@@ -75,6 +78,14 @@ def stop_process_group() -> None:
     """Leave the other processes, if any."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+
+
+def is_loss_of_peer(error: RuntimeError) -> bool:
+    """Say whether an error means that another process is gone or does not answer."""
+    if world_size() == 1:
+        return False
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or any(word in text for word in _SIGNS_OF_LOSS)
 
 
 def world_size() -> int:

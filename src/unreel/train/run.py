@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unreel.distributed import read_rank, start_process_group, stop_process_group
+from unreel.distributed import is_loss_of_peer, read_rank, start_process_group, stop_process_group
 from unreel.errors import TrainingError
 from unreel.progress import Progress, Warn, ignore_progress, ignore_warning
 from unreel.runs import read_json
@@ -104,6 +104,12 @@ def run_training(
         )
         outcome = train(job, progress)
     except RuntimeError as error:
+        if is_loss_of_peer(error):
+            raise TrainingError(
+                f"process {rank.rank} of {rank.world_size} stops because another one has died or does not "
+                f"answer ({str(error).splitlines()[0][:200]}); the log of that one says why. Repair that, "
+                f"then `{kind.resume_command(run)}` with as many processes"
+            ) from error
         if "DataLoader worker" not in str(error):
             raise
         raise TrainingError(
