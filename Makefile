@@ -11,10 +11,10 @@ BENCH_ARGS ?=
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-all bench docs clean
+.PHONY: help install demo check test test-browser test-all bench docs serve clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "variables: VENV=$(VENV) PYTHON=$(PYTHON) TEST_WORKERS=$(TEST_WORKERS) DEMO_ARGS BENCH_ARGS"
 
 install: $(INSTALLED) ## create the virtual environment VENV and install unreel with its developer tools
@@ -34,10 +34,13 @@ check: install ## formatting, lint, types
 	$(BIN)/mypy
 
 test: check ## check, then the tests that need neither a GPU nor much patience, with coverage
-	$(PYTEST) -m "not slow and not gpu" --cov --cov-report=term
+	$(PYTEST) -m "not slow and not gpu and not browser" --cov --cov-report=term
+
+test-browser: install ## the search page in a headless Chromium (Debian: chromium, chromium-driver)
+	$(PYTEST) -m browser
 
 test-all: check ## everything that this machine can run: slow tests too, and GPU tests when there is one
-	@filter=$$($(BIN)/python -c 'import torch; print("" if torch.cuda.is_available() else "not gpu")') && \
+	@filter=$$($(BIN)/python -c 'import torch; print("not browser" + " and not gpu" * (not torch.cuda.is_available()))') && \
 	  set -x && $(PYTEST) -m "$$filter" --cov --cov-report=term
 
 bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a look
@@ -49,9 +52,17 @@ bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a l
 	$(BIN)/python benchmarks/vclr_step.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/scvrl_step.py $(BENCH_ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/motion.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/search.py $(BENCH_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prepared.py $(BENCH_ARGS)
 
 docs: install ## run the code blocks of the documentation and check its links
 	$(PYTEST) tests/test_docs.py
+
+serve: demo/videos.index ## the search page with the videos of the demo
+	$(BIN)/unreel serve --index demo/videos.index --runs demo
+
+demo/videos.index:
+	$(MAKE) demo
 
 clean: ## remove what was built and measured, keep the virtual environment
 	rm -rf build dist demo htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,7 @@
-"""The whole way in a few minutes on two cores: videos, catalog, pre-training, features, retrieval, search.
+"""The whole way in minutes on two cores: videos, catalog, pre-training, features, retrieval, index, report.
 
-Runs the commands that you would run and closes with one table: how often the nearest video shows the same
-motion, and the same scene, by raw pixels, by the network with fresh weights, and by the trained network. No
-label reaches the training. Flags that this script does not know go to `unreel pretrain`.
+Closes with one table: how often the nearest video shows the same motion, and the same scene, by raw pixels,
+by fresh weights and by the trained network. Flags that this script does not know go to `unreel pretrain`.
 """
 
 import argparse
@@ -19,13 +18,19 @@ from unreel.data.catalog import Catalog
 
 FEATURES = {"raw pixels": ["--baseline", "pixels"], "untrained": ["--baseline", "untrained"], "trained": []}
 TARGETS = {"motion": "label", "scene": "group"}
+NEXT_STEPS = [
+    "make serve    # the search page, with these videos; docs/quickstart.md: with your own",
+    'make demo DEMO_ARGS="--seed 1 --train.steps 2000"    # other videos, longer training',
+]
 
 
 def main() -> None:
     options, training_flags = parse_options()
-    out, catalog, encoder = options.out, options.out / "catalog.parquet", options.out / "run" / "encoder"
+    out, catalog, index = options.out, options.out / "catalog.parquet", options.out / "videos.index"
+    index.unlink(missing_ok=True)
     if (out / "run" / "recipe.json").exists():
         shutil.rmtree(out / "run")
+    encoder = ["--encoder", out / "run" / "encoder"]
     times, rows = dict[str, float](), list[list[str]]()
 
     def do(*words: object) -> None:
@@ -38,28 +43,23 @@ def main() -> None:
 
     do("sample-data", out / "samples", "--num-videos", options.videos, "--seed", options.seed)
     do("scan", out / "samples" / "videos.csv", "--out", catalog)
-    settings = ["--data.catalog", catalog, "--train.seed", options.seed, *training_flags]
-    do("pretrain", options.recipe, "--run", out / "run", *settings)
+    flags = ["--run", out / "run", "--data.catalog", catalog, "--train.seed", options.seed]
+    do("pretrain", options.recipe, *flags, *training_flags)
     for name, flags in FEATURES.items():
         table = out / f"{name.replace(' ', '_')}.parquet"
-        do("extract", "--encoder", encoder, "--catalog", catalog, "--out", table, *flags)
+        do("extract", "--catalog", catalog, *encoder, "--out", table, *flags)
         for target, column in TARGETS.items():
             result = table.with_suffix(f".{target}.json")
             do("evaluate", "retrieval", "--features", table, "--by", column, "--out", result)
         rows.append([name, *(read_percent(table, target, "recall") for target in TARGETS)])
     rows.append(["chance", *(read_percent(table, target, "chance") for target in TARGETS)])
-    query = Catalog.load(catalog).select("test").video(0).path
-    do("search", query, "--encoder", encoder, "--features", table, "--top-k", 5)
+    do("index", "--features", table, "--catalog", catalog, *encoder, "--out", index)
+    do("search", Catalog.load(catalog).select("test").video(0).path, "--index", index, "--top-k", 5)
+    do("report", out / "run", "--results", *sorted(out.glob("*.json")), "--out", out / "report.html")
 
     print_table("\nNearest video right (recall@1, %)", ["features", *TARGETS], rows)
-    print_summary(
-        f"Done in {format_duration(sum(times.values()))}",
-        {stage: format_duration(seconds) for stage, seconds in times.items()},
-        next_steps=[
-            'make demo DEMO_ARGS="--seed 1 --train.steps 2000"    # other videos, longer training',
-            "docs/quickstart.md    # the same with your own videos",
-        ],
-    )
+    stages = {stage: format_duration(seconds) for stage, seconds in times.items()}
+    print_summary(f"Done in {format_duration(sum(times.values()))}", stages, next_steps=NEXT_STEPS)
 
 
 def read_percent(table: Path, target: str, kind: str) -> str:

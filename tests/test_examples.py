@@ -22,7 +22,8 @@ def test_the_demo_goes_the_whole_way_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "demo" / "run").mkdir(parents=True)
-    (tmp_path / "demo" / "run" / "recipe.json").touch()  # left by an earlier demo
+    (tmp_path / "demo" / "run" / "recipe.json").touch()  # left by an earlier demo, like the index
+    (tmp_path / "demo" / "videos.index").touch()
     monkeypatch.chdir(tmp_path)
     flags = ["--videos", "40", "--seed", "3"]
     training = ["--train.steps", "2", "--train.batch-size", "4", "--data.num-workers", "0"]
@@ -31,7 +32,9 @@ def test_the_demo_goes_the_whole_way_again_and_again(
 
     out = capsys.readouterr().out
     commands = re.findall(r"^\$ unreel (\S+)", out, flags=re.MULTILINE)
-    assert commands == ["sample-data", "scan", "pretrain", *["extract", "evaluate", "evaluate"] * 3, "search"]
+    features = ["extract", "evaluate", "evaluate"] * 3
+    assert commands == ["sample-data", "scan", "pretrain", *features, "index", "search", "report"]
+    assert "recall" in Path("demo/report.html").read_text().lower()
     table = out[out.index("Nearest video right") :]
     rows = {
         name: re.findall(r"\d+\.\d", row)

@@ -1,6 +1,9 @@
+import contextlib
 import importlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +48,26 @@ def test_every_figure_has_help_with_an_example(capsys: Capture, name: str) -> No
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_says_what_it_shows(name: str) -> None:
     assert importlib.import_module(f"unreel.cli.{FIGURES[name][0]}").__doc__
+
+
+def test_a_first_word_that_is_a_path_is_a_run(capsys: Capture, tmp_path: Path) -> None:
+    assert run(["report", str(tmp_path)]) == 1
+    assert f"{tmp_path} holds no run" in capsys.readouterr().err
+    with contextlib.chdir(tmp_path):
+        assert run(["report", "atention"]) == 2
+        assert "no figure 'atention'" in capsys.readouterr().err
+        Path("atention").mkdir()
+        assert run(["report", "atention"]) == 1
+        assert "atention holds no run" in capsys.readouterr().err
+
+
+def test_a_run_that_is_called_like_a_figure_is_named_with_its_path(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "motion").mkdir()
+    with contextlib.chdir(tmp_path):
+        assert run(["report", "motion"]) == 2
+        assert "--catalog" in capsys.readouterr().err
+        assert run(["report", f"..{os.sep}{tmp_path.name}{os.sep}motion"]) == 1
+        assert "holds no run" in capsys.readouterr().err
 
 
 def test_the_list_needs_no_heavy_import() -> None:
