@@ -86,3 +86,28 @@ def measure_or_misbehave(job: Mapping[str, Any]) -> Mapping[str, Any]:
 
     is_order = Path(job["path"]).stem in ("hang", "crash")
     return misbehave(job) if is_order else measure_file(job)
+
+
+def copy_or_misbehave(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Copy a video, unless the name of the file says what else to do."""
+    from unreel.data.prepare_copy import copy_file
+
+    is_order = Path(job["path"]).stem in ("hang", "crash")
+    return misbehave(job) if is_order else copy_file(job)
+
+
+def copy_slowly(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Copy a video, and leave time to be killed in the middle of the next."""
+    from unreel.data import prepare_copy
+
+    write = prepare_copy.CopyWriter.add
+
+    def dawdle(self: Any, *args: Any) -> None:
+        time.sleep(0.02)
+        write(self, *args)
+
+    prepare_copy.CopyWriter.add = dawdle  # type: ignore[method-assign]
+    try:
+        return prepare_copy.copy_file(job)
+    finally:
+        prepare_copy.CopyWriter.add = write  # type: ignore[method-assign]

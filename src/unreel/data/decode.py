@@ -17,6 +17,7 @@ from unreel.data.frame_index import FrameIndex
 from unreel.data.opening import Deadline, check_time_limit
 from unreel.data.packets import VideoFile
 from unreel.data.pictures import FrameSize, PictureStack, RgbConverter
+from unreel.data.raw_video import read_raw
 from unreel.errors import VideoError
 
 __all__ = ["ClipDecoder", "FrameSize"]
@@ -66,7 +67,9 @@ class ClipDecoder:
         _check_plan(path, index, wanted)
         deadline = Deadline(path, self.time_limit_sec)
         deadline.frame_index = int(wanted[0])
-        frames = self._read_by_time(path, index, wanted, deadline) if index.is_addressable else None
+        frames = read_raw(path, index, wanted, self.size, converter=self._converter, deadline=deadline)
+        if frames is None and index.is_addressable:
+            frames = self._read_by_time(path, index, wanted, deadline)
         if frames is None:
             frames = self._read_in_order(path, index, wanted, deadline)
         if not np.array_equal(places.ravel(), np.arange(len(wanted))):
