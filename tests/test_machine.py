@@ -1,11 +1,16 @@
 """The limits of a container count, not the size of the machine around it."""
 
+import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from unreel.machine import count_cores, read_memory_mb
+from unreel.machine import count_cores, end_with_parent, read_memory_mb
 
 
 def write_limits(root: Path, *, cpu: str = "", memory: str = "", total_kb: int = 0) -> Path:
@@ -64,3 +69,48 @@ def test_unknown_memory_is_zero(tmp_path: Path) -> None:
 
 def test_this_machine_has_cores() -> None:
     assert count_cores() >= 1
+
+
+KILLED_WHILE_ITS_WORKERS_COME_UP = """
+import multiprocessing, os, signal, sys, time
+from unreel.machine import end_with_parent
+
+def work(wait):
+    time.sleep(wait)
+    end_with_parent()
+    time.sleep(60)
+
+context = multiprocessing.get_context("fork")
+for wait in (0, 0.5):
+    context.Process(target=work, args=[wait], daemon=True).start()
+time.sleep(0.2)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_parent_that_was_killed_even_those_that_come_up_later() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED_WHILE_ITS_WORKERS_COME_UP], start_new_session=True
+    )
+    assert process.wait(timeout=30) == -signal.SIGKILL
+    give_up = time.monotonic() + 20
+    while is_there(process.pid):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_process_without_a_parent_and_one_whose_parent_lives_go_on() -> None:
+    end_with_parent()
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=end_with_parent)
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from unreel import __version__, runs
-from unreel.runs import atomic_path, collect_provenance, read_json, write_json, write_text
+from unreel.runs import (
+    atomic_path,
+    collect_provenance,
+    read_json,
+    remove_abandoned,
+    write_json,
+    write_text,
+)
 
 KILLED_IN_THE_MIDDLE = """
 import os, signal, sys
@@ -42,6 +49,24 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
         assert temporary.parent == path.parent
     assert path.read_text() == "new"
     assert os.listdir(path.parent) == ["report.txt"]
+
+
+def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "videos.index"
+    for name in ("videos.index", "videos.index.csv", "other"):
+        subprocess.run([sys.executable, "-c", KILLED_IN_THE_MIDDLE, str(tmp_path / name)], check=False)
+    (tmp_path / ".videos.index.tmp").touch()
+    assert len(os.listdir(tmp_path)) == 4
+    remove_abandoned(path, older_than_sec=60)
+    assert len(os.listdir(tmp_path)) == 4
+    remove_abandoned(path)
+    left = sorted(name.split(".")[-3] for name in os.listdir(tmp_path) if name != ".videos.index.tmp")
+    assert left == ["csv", "other"]
+    with atomic_path(path) as temporary:
+        os.utime(temporary, (0, 0))
+        remove_abandoned(path, older_than_sec=60)
+        assert not temporary.exists()
+        temporary.touch()
 
 
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

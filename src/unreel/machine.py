@@ -1,7 +1,10 @@
-"""How much of the machine this process may use: its own limits, not the machine's size."""
+"""How much of the machine this process may use: its own limits, not the machine's size; and until when."""
 
 import os
 import re
+import threading
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _MB = 1024 * 1024
@@ -32,6 +35,22 @@ def read_memory_mb(root: Path = Path("/")) -> int:
     if limit.isdigit():
         sizes.append(int(limit) // _MB)
     return min(sizes, default=0)
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it by `multiprocessing` has ended, however that did.
+
+    A worker of torch's loader looks only now and then whether it is an orphan; one whose parent was killed
+    while the worker came up takes its foster parent for the parent, and would live on for ever.
+    """
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=[parent], daemon=True).start()
+
+
+def _end_after(process: BaseProcess) -> None:
+    process.join()
+    os._exit(1)
 
 
 def _read(path: Path) -> str:

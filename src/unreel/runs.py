@@ -1,11 +1,14 @@
 """Files written so that a reader, or a process killed at any moment, never sees half of one."""
 
+import contextlib
+import glob
 import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -35,6 +38,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(path: Path, *, older_than_sec: float = 0.0) -> None:
+    """Remove what processes that were killed have left of writing ``path`` by `atomic_path`.
+
+    Args:
+        path: of the file itself.
+        older_than_sec: time since a temporary file was written to; 0 where nobody else writes this file.
+    """
+    for left in Path(path).parent.glob(f".{glob.escape(Path(path).name)}.????????.tmp"):
+        with contextlib.suppress(OSError):  # removed by another just now, or not ours to remove
+            if time.time() - left.stat().st_mtime >= older_than_sec:
+                left.unlink()
 
 
 def _umask() -> int:

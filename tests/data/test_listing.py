@@ -205,6 +205,7 @@ def test_an_unreadable_folder_is_refused_and_warned_of(
     assert list(listing.refused) == ["closed"]
     assert listing.refused["closed"].startswith("the folder cannot be read: permission denied")
     assert f"the folder {tmp_path / 'closed'} cannot be read: permission denied" in listing.warnings[0]
+    assert listing.unread_folders == [str(tmp_path / "closed")]
 
 
 def test_loops_are_noted(tmp_path: Path) -> None:

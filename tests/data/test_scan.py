@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import itertools
 import os
 import shutil
@@ -20,10 +21,11 @@ from tests.data.worker_jobs import THIS
 from unreel.data import scan
 from unreel.data.catalog import Catalog, Segment
 from unreel.data.layouts.names import DataSet
+from unreel.data.listing import list_files
 from unreel.data.scan import scan_videos
 from unreel.data.scan_summary import ScanSummary
 from unreel.data.video_lists import ListColumns
-from unreel.errors import CatalogError
+from unreel.errors import CatalogError, NoVideoError
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +167,24 @@ def make(path: Path, kind: str) -> None:
         path.mkdir()
     else:
         path.with_suffix(".txt").touch()
+
+
+def test_a_listing_less_some_files_decides_what_is_scanned(videos: Path, out: Path) -> None:
+    """As when a file is being written: it is left alone, and nothing is listed anew."""
+    listing = list_files([videos], labels="from-folders")
+    write_clip(videos / "late.mp4", 2)
+    listing = dataclasses.replace(listing, candidates=listing.candidates[1:])
+    summary = scan_videos([videos], out, listing=listing)
+    assert read_paths(out) == {"jump/b.mp4": 4, "run/c.avi": 5}
+    assert Catalog.load(out).labels == ["jump", "run"]
+    assert (summary.scanned, summary.reused) == (2, 0)
+    assert scan_videos([videos], out).reused == 2
+
+
+def test_a_listing_without_files_is_a_folder_without_videos(videos: Path, out: Path) -> None:
+    listing = dataclasses.replace(list_files([videos]), candidates=[])
+    with pytest.raises(NoVideoError, match="no video in"):
+        scan_videos([videos], out, listing=listing)
 
 
 def test_a_second_scan_reads_nothing(videos: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +428,7 @@ def test_when_nothing_can_be_used_the_reasons_are_written_but_no_catalog(tmp_pat
     folder.mkdir()
     (folder / "a.mp4").touch()
     (folder / "b.mp4").touch()
-    with pytest.raises(CatalogError, match=r"none of the 2 files can be used \(2 times: the file is empty"):
+    with pytest.raises(NoVideoError, match=r"none of the 2 files can be used \(2 times: the file is empty"):
         scan_videos([folder], out)
     assert set(read_rejected(out)) == {"a.mp4", "b.mp4"}
     assert not out.exists()

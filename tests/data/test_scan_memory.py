@@ -11,6 +11,7 @@ from unreel.data.scan_memory import (
     RejectedFile,
     ScanMemory,
     check_outputs,
+    read_rejected,
     write_rejected,
 )
 from unreel.errors import CatalogError
@@ -71,6 +72,10 @@ def test_rejected_files_are_written_in_the_order_of_their_paths(tmp_path: Path) 
             ["a.mp4", "gone", "", ""],
             ["b.mp4", "empty", "3", "4"],
         ]
+    assert read_rejected(tmp_path / "rejected.csv") == [
+        RejectedFile("a.mp4", "gone"),
+        RejectedFile("b.mp4", "empty", 3, 4),
+    ]
 
 
 def test_findings_of_an_interrupted_scan_are_remembered(tmp_path: Path) -> None:

@@ -142,5 +142,8 @@ def test_removing_touches_nothing_else_in_the_folder(tmp_path: Path) -> None:
     write_all(parts)
     (parts.folder / ".part-000001.parquet.abc.tmp").write_text("half a part of a killed process")
     (parts.folder / "notes.txt").write_text("mine")
+    for name in (".f.parquet.abcdefgh.tmp", ".f.rejected.csv.abcdefgh.tmp"):
+        (tmp_path / name).write_text("what a process left that was killed while it wrote the table")
     parts.remove()
+    assert [path.name for path in tmp_path.iterdir()] == [parts.folder.name]
     assert [path.name for path in parts.folder.iterdir()] == ["notes.txt"]

@@ -144,3 +144,73 @@ def test_memory_does_not_grow_with_queries_times_gallery() -> None:
     finally:
         tracemalloc.stop()
     assert 16e6 < peak < 40e6
+
+
+@pytest.mark.parametrize("gallery_block", [3, 8192])
+@given(matrices)
+def test_of_allowed_rows_the_answer_is_that_of_a_gallery_of_them_alone(
+    gallery_block: int, case: tuple[int, int, int, int]
+) -> None:
+    seed, num_queries, num_rows, size = case
+    rng = np.random.default_rng(seed)
+    gallery, queries = unit_axes(rng, num_rows, size), unit_axes(rng, num_queries, size)
+    allowed = rng.random(num_rows) < rng.choice([0.1, 0.5, 1.0])
+    top_k, count = int(rng.integers(1, num_rows + 1)), int(allowed.sum())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_GALLERY_BLOCK", gallery_block)
+        scores, rows = ExactIndex(gallery).search(queries, top_k, allowed_G=allowed)
+    kept = np.flatnonzero(allowed)
+    for query, found, own in zip(queries, rows, scores, strict=True):
+        expected = [int(kept[place]) for place in rank_naively(query, gallery[kept], top_k)]
+        assert found.tolist() == expected + [-1] * (top_k - len(expected))
+        assert np.isneginf(own[count:]).all()
+        assert np.isfinite(own[:count]).all()
+
+
+def test_nothing_allowed_is_nothing_found() -> None:
+    """Of 3 rows that are asked for, row 2 alone may be found; cos((1, 0), (1, 1)) = 1 / sqrt 2."""
+    index = ExactIndex([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    scores, rows = index.search([[1.0, 0.0]], 3, allowed_G=np.array([False, False, True]))
+    assert rows.tolist() == [[2, -1, -1]]
+    np.testing.assert_allclose(scores, [[0.70710678, -np.inf, -np.inf]], rtol=1e-6)
+    assert index.search([[1.0, 0.0]], 2, allowed_G=np.zeros(3, dtype=bool))[1].tolist() == [[-1, -1]]
+
+
+def test_scales_that_are_given_are_used() -> None:
+    """Twice the true scale of a row makes twice its score."""
+    gallery = np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32)
+    scales = exact.inverse_norms(gallery, "gallery")
+    np.testing.assert_allclose(scales, [0.2, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(
+        ExactIndex(gallery, scales).search([[0.0, 2.0]], 2)[0], [[0.8, 0.0]], rtol=1e-6
+    )
+    np.testing.assert_allclose(ExactIndex(gallery, 2 * scales).search([[0.0, 2.0]], 1)[0], [[1.6]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_queries", [1, 3])
+@pytest.mark.parametrize("rows", [slice(None), slice(None, None, 2), slice(None, None, -1)])
+def test_a_gallery_may_be_any_view_of_memory_write_protected_or_not(num_queries: int, rows: slice) -> None:
+    matrix = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    queries = matrix[7 : 7 + num_queries]
+    expected = ExactIndex(matrix[rows].copy()).search(queries, 4)
+    for is_writeable in (True, False):
+        matrix.flags.writeable = is_writeable
+        scores, found = ExactIndex(matrix[rows]).search(queries, 4)
+        np.testing.assert_array_equal(found, expected[1])
+        np.testing.assert_allclose(scores, expected[0], atol=1e-6)
+
+
+def test_memory_of_one_search_is_given_back_at_once() -> None:
+    """Scores take 16 MB; tensors over numpy's memory must not hold it until rubbish is collected."""
+    rng = np.random.default_rng(0)
+    gallery, queries = (rng.normal(size=(rows, 4)).astype(np.float32) for rows in (10_000, 512))
+    gallery.flags.writeable = queries.flags.writeable = False
+    index = ExactIndex(gallery)
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            index.search(queries, 5)
+        left = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert left < 1e6

@@ -20,9 +20,11 @@ from unreel.features.pooling import Pooling
 from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
 from unreel.search.index_features import index_features
+from unreel.search.index_info import IndexInfo
 from unreel.search.index_status import IndexStatus, describe_index
 from unreel.search.index_store import IndexStore
 from unreel.search.indexing import IndexSummary, find_video, update_index
+from unreel.search.search_index import check_encoder
 from unreel.search.watch import WatchConfig
 
 _EXAMPLE = """unreel index --encoder runs/ccl/encoder --catalog catalog.parquet --out videos.index
@@ -57,7 +59,7 @@ class Arguments:
     allow_empty: bool = False
     """With `--watch`, drop videos even when all are gone at once, as when a disk is not mounted."""
     prune: bool = False
-    """Drop what is in the index but not in the catalog or table."""
+    """Drop what is in the index but not in the catalog or table, or not in its `--split`."""
     remove: tuple[str, ...] = ()
     """Ids, or paths as in the catalog, of videos to drop."""
     status: bool = False
@@ -112,8 +114,8 @@ def _check(arguments: Arguments) -> None:
         raise ValueError(f"{asked[0]} and {asked[1]} are two jobs; give one at a time")
     if not asked or (asked == ["--encoder"] and arguments.catalog is None):
         raise ValueError(
-            "say what to index: --encoder with --catalog or --watch embeds videos, --features takes the vectors "
-            "of `unreel extract`; or give --remove or --status"
+            "say what to index: --encoder with --catalog or --watch embeds videos, --features takes the "
+            "vectors of `unreel extract`; or give --remove or --status"
         )
     _check_watch(arguments)
     inputs = {
@@ -198,11 +200,14 @@ def _update(arguments: Arguments) -> IndexSummary:
 
 def _index_features(arguments: Arguments) -> IndexSummary:
     assert arguments.features is not None
+    table = FeatureTable.load(arguments.features)
+    if arguments.encoder is not None:
+        check_encoder(Encoder.load(arguments.encoder), IndexInfo.from_features(table.info))
     catalog = Catalog.load(arguments.catalog, root=arguments.root) if arguments.catalog else None
     with ProgressBar("Indexing", unit="videos") as progress:
         return index_features(
             arguments.out,
-            FeatureTable.load(arguments.features).select(arguments.split),
+            table.select(arguments.split),
             catalog=catalog,
             encoder_folder=str(arguments.encoder.absolute()) if arguments.encoder else "",
             is_pruned=arguments.prune,
@@ -212,7 +217,7 @@ def _index_features(arguments: Arguments) -> IndexSummary:
 
 def _remove(arguments: Arguments) -> None:
     store = IndexStore.open(arguments.out)
-    removed = store.remove([find_video(store, name) for name in arguments.remove])
+    removed = store.remove([find_video(store, name, with_rejected=True) for name in arguments.remove])
     with store.read() as reader:
         values = {"out": str(arguments.out), "removed": removed, "videos": reader.count_keys("video")}
     if arguments.json:

@@ -14,6 +14,7 @@ COMMANDS = {
     "sample-data": ("sample_data", "make a small labelled set of videos to try everything on"),
     "scan": ("scan", "list the videos of a folder in a catalog, and what cannot be used"),
     "motion": ("motion", "measure where in the videos something moves, for methods that prefer that"),
+    "prepare": ("prepare", "make small copies of videos that are quick to train on, and a catalog of them"),
     "recipes": ("recipes", "list the recipes, or show one with every number"),
     "pretrain": ("pretrain", "learn a representation from unlabelled video"),
     "extract": ("extract", "turn videos into vectors with a trained encoder"),
@@ -26,6 +27,7 @@ COMMANDS = {
     "export": ("export", "hand a network or vectors to others: Hugging Face, torchvision, ONNX, NumPy"),
     "index": ("index", "keep the vectors of a collection in a file that is searched, and up to date"),
     "search": ("search", "find the videos most like a given one"),
+    "serve": ("serve", "search a collection on a web page, by example; a JSON API besides"),
 }
 """Command -> (module of this package, what it does). Modules are imported only when their command is run."""
 

@@ -6,6 +6,7 @@ that is in the index.
 
 import dataclasses
 import json
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def _search_index(arguments: Arguments, path: Path) -> None:
     answer = search_index(
         index,
         query,
-        _load_encoder(arguments, index) if Path(query.source).exists() else None,
+        _load_encoder(arguments, index) if os.path.isfile(query.source) else None,
         top_k=arguments.top_k,
         unit=arguments.unit,
         wanted=_read_filter(arguments),

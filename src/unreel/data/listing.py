@@ -1,6 +1,7 @@
 """Find the files that a scan has to look at: what every source names, each file once, with its labels."""
 
 import dataclasses
+import functools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -63,6 +64,7 @@ class Listing:
         num_duplicates: how often a file was reached again.
         notes: what the user should know.
         warnings: what the user should mend.
+        unread_folders: absolute paths of folders that could not be read; what lies below them is not known.
     """
 
     root: Path
@@ -72,6 +74,7 @@ class Listing:
     num_duplicates: int = 0
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unread_folders: list[str] = field(default_factory=list)
 
 
 def list_files(
@@ -132,8 +135,12 @@ def list_files(
 
 def store_path(path: str, root: Path) -> str:
     """Return the path by which a catalog knows a file: relative when below ``root``, with forward slashes."""
-    prefix = os.path.join(root, "")
-    return path.removeprefix(prefix).replace(os.sep, "/")
+    return path.removeprefix(_begin_paths(root)).replace(os.sep, "/")
+
+
+@functools.lru_cache(maxsize=4)
+def _begin_paths(root: Path) -> str:
+    return os.path.join(root, "")
 
 
 def _source_folder(path: Path, root: Path | None) -> Path:
@@ -166,6 +173,7 @@ class _Gatherer:
         self._contradictions: list[str] = []
         self._notes: list[str] = []
         self._warnings: list[str] = []
+        self._unread_folders: list[str] = []
 
     def add_folder(self, folder: Path) -> None:
         contents = walk_folder(str(folder), self._report)
@@ -186,6 +194,7 @@ class _Gatherer:
         self._warnings += laid_out.warnings
 
     def _report_contents(self, contents: FolderContents) -> None:
+        self._unread_folders += contents.unreadable
         for path, reason in contents.unreadable.items():
             self._refuse(path, f"the folder cannot be read: {reason}")
             self._warnings.append(f"the folder {printable(path)} cannot be read: {reason}")
@@ -230,6 +239,7 @@ class _Gatherer:
             num_duplicates=self._num_duplicates,
             notes=self._notes,
             warnings=self._warnings,
+            unread_folders=self._unread_folders,
         )
 
     def _examine(self, paths: Sequence[str]) -> Iterable[FoundFile | str]:

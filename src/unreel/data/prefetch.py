@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar, cast
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from unreel.machine import end_with_parent
+
 BatchT = TypeVar("BatchT")
 _BatchT_co = TypeVar("_BatchT_co", covariant=True)
 
@@ -51,6 +53,7 @@ def build_loader(
 
 
 def _start_worker(worker: int) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     for number in (signal.SIGINT, signal.SIGTERM):  # the training process decides when to stop
         signal.signal(number, signal.SIG_IGN)

@@ -24,7 +24,7 @@ from unreel.data.scan_segments import FittedSegments
 from unreel.data.scan_summary import ScanSummary, count_reasons, describe_extensions, note_oddities
 from unreel.data.scan_workers import Reply, run_jobs
 from unreel.data.video_lists import DEFAULT_COLUMNS, ListColumns
-from unreel.errors import CatalogError
+from unreel.errors import NoVideoError
 from unreel.machine import count_cores
 from unreel.progress import Progress, ignore_progress
 
@@ -43,6 +43,7 @@ def scan_videos(
     splits: ListSplits = "none",
     columns: ListColumns = DEFAULT_COLUMNS,
     data_set: DataSet = NO_DATA_SET,
+    listing: Listing | None = None,
     check: Literal["decode", "packets"] = "decode",
     num_workers: int = -1,
     time_limit_sec: float = 60.0,
@@ -66,6 +67,8 @@ def scan_videos(
         columns: names of the columns of CSV lists.
         data_set: a standard data set that the sources hold; what its annotations name and the disk lacks goes
             to ``rejected``.
+        listing: what the sources name, from `list_files`, perhaps less some files that are not to be read
+            now; None lists them.
         check: ``"decode"`` decodes every frame; ``"packets"`` is faster and finds less; see `probe_video`.
         num_workers: processes that read files, at least 1; -1 is one per core.
         time_limit_sec: a file that takes longer is rejected.
@@ -73,7 +76,8 @@ def scan_videos(
         progress: told how many files are done.
 
     Raises:
-        CatalogError: a source is missing, nothing can be used, or ``out`` exists and is no catalog.
+        CatalogError: a source is missing, or ``out`` exists and is no catalog.
+        NoVideoError: nothing can be used.
         ValueError: a number is out of range, or a list makes no sense.
     """
     started = time.monotonic()
@@ -87,7 +91,7 @@ def scan_videos(
     rejected = out.with_name("rejected.csv") if rejected is None else Path(rejected)
     partial = out.with_name(f"{out.name}.partial")
     check_outputs(out, rejected)
-    listing = list_files(
+    listing = listing or list_files(
         sources,
         root=root,
         labels=labels,
@@ -97,7 +101,7 @@ def scan_videos(
         progress=progress,
     )
     if not listing.candidates and not listing.refused:
-        raise CatalogError(_explain_nothing(sources, listing))
+        raise NoVideoError(_explain_nothing(sources, listing))
     if is_fresh:
         partial.unlink(missing_ok=True)
         memory = ScanMemory(listing.root)
@@ -113,7 +117,7 @@ def scan_videos(
         write_table(out, table, listing.root)
     partial.unlink()
     if not table.num_rows:
-        raise CatalogError(_explain_nothing_usable(refused, rejected))
+        raise NoVideoError(_explain_nothing_usable(refused, rejected))
     return _summarize(scan, table, out, rejected, time.monotonic() - started)
 
 

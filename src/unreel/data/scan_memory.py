@@ -135,12 +135,9 @@ class ScanMemory:
         self._tables = [table.select(MEDIA_SCHEMA.names)]
 
     def _remember_rejected(self, rejected: Path) -> None:
-        with rejected.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["bytes"] and row["mtime_ns"]:
-                    self._findings[row["path"]] = Finding(
-                        int(row["bytes"]), int(row["mtime_ns"]), reason=row["reason"]
-                    )
+        for row in read_rejected(rejected):
+            if row.num_bytes is not None and row.mtime_ns is not None:
+                self._findings[row.path] = Finding(row.num_bytes, row.mtime_ns, reason=row.reason)
 
     def _remember_partial(self, partial: Path) -> None:
         media = MediaRows()
@@ -216,6 +213,21 @@ def write_rejected(path: Path, rows: list[RejectedFile]) -> None:
         writer.writerow(_REJECTED_HEADER)
         for row in sorted(rows, key=lambda row: row.path):
             writer.writerow([row.path, row.reason, row.num_bytes, row.mtime_ns])
+
+
+def read_rejected(path: Path) -> list[RejectedFile]:
+    """Read what `write_rejected` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            RejectedFile(
+                row["path"], row["reason"], _parse_number(row["bytes"]), _parse_number(row["mtime_ns"])
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def _parse_number(text: str) -> int | None:
+    return int(text) if text else None
 
 
 def check_outputs(out: Path, rejected: Path) -> None:

@@ -21,7 +21,7 @@ from unreel.features.classifier import Classifier
 from unreel.features.grid_clips import GridSampling, choose_clip, cut_clips
 from unreel.features.input_spec import InputSpec
 from unreel.features.reading import ClipEmbedder, ReadConfig
-from unreel.machine import count_cores
+from unreel.machine import count_cores, end_with_parent
 
 # N positions of a video, T frames, H W pixels, C channels, D features, B clips of a pass
 
@@ -207,5 +207,6 @@ def _pass_on(piece: Any) -> Any:  # noqa: ANN401 (torch's type)
 
 
 def _start_worker(worker: int) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

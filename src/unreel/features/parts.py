@@ -13,7 +13,7 @@ from unreel.data.batch import Rejection
 from unreel.errors import FeaturesError
 from unreel.features.table import FeatureTable
 from unreel.features.table_info import FeatureInfo, build_schema, open_writer, read_info
-from unreel.runs import atomic_path
+from unreel.runs import atomic_path, remove_abandoned
 
 _VIDEOS_PER_PART = 64
 _REJECTED_KEY = b"unreel.rejected"
@@ -36,6 +36,7 @@ class PartFiles:
         self.out = out
         self.info = info
         self.folder = out.with_name(f"{out.name}.parts")
+        self._rejected_path = out.with_name(f"{out.stem}.rejected.csv")
         self._num_videos = num_videos
         self._videos_per_part = videos_per_batch * max(1, _VIDEOS_PER_PART // videos_per_batch)
         self.count = -(-num_videos // self._videos_per_part)
@@ -85,7 +86,7 @@ class PartFiles:
 
     def list_rejections(self, rejections: Sequence[Rejection]) -> Path | None:
         """Write ``<out stem>.rejected.csv``; without rejections, remove the list of an earlier extraction."""
-        path = self.out.with_name(f"{self.out.stem}.rejected.csv")
+        path = self._rejected_path
         if not rejections:
             path.unlink(missing_ok=True)
             return None
@@ -110,6 +111,8 @@ class PartFiles:
         for pattern in ("part-*.parquet", ".part-*.tmp"):
             for path in self.folder.glob(pattern):
                 path.unlink()
+        for path in (self.out, self._rejected_path):
+            remove_abandoned(path)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 

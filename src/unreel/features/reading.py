@@ -19,7 +19,7 @@ from unreel.data.opening import check_time_limit
 from unreel.errors import VideoError
 from unreel.features.input_spec import InputSpec
 from unreel.features.pooling import Pooling
-from unreel.machine import count_cores
+from unreel.machine import count_cores, end_with_parent
 from unreel.seeding import build_generator
 
 # N clips, R rows per clip, T frames, H W pixels, C channels, D features, S further orders of a clip's frames
@@ -226,5 +226,6 @@ def _pass_on(video: Any) -> Any:  # noqa: ANN401 (torch's type)
 
 
 def _start_worker(worker: int) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

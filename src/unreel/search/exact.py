@@ -10,6 +10,10 @@ from torch import Tensor
 _GALLERY_BLOCK = 8192
 _QUERY_BLOCK = 512
 """Scores of one block take 16 MB, whatever the size of the gallery."""
+_MAX_LONGER = 8
+"""Blocks are at most so much longer for few queries."""
+_COPIED_SHARE = 0.25
+"""Of a block's rows; up to here those that may be found are copied and compared, beyond all are compared."""
 
 
 class ExactIndex:
@@ -79,25 +83,67 @@ class ExactIndex:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         best_scores = torch.full((len(unit_QD), top_k), -torch.inf)
         best_rows = torch.full((len(unit_QD), top_k), -1, dtype=torch.int64)
-        for start in range(0, len(self), _GALLERY_BLOCK):
-            block = slice(start, start + _GALLERY_BLOCK)
+        # Few queries take longer blocks: each block has its cost, however short. The scores keep their
+        # place in memory, for new pages cost as much as the product that fills them.
+        size = _GALLERY_BLOCK * min(_MAX_LONGER, max(1, _QUERY_BLOCK // _MAX_LONGER // len(unit_QD)))
+        buffer_QG = np.empty((len(unit_QD), min(size, len(self))), dtype=np.float32)
+        for start in range(0, len(self), size):
+            block = slice(start, start + size)
             rows = None if allowed_G is None else start + np.flatnonzero(allowed_G[block])
             if rows is not None and not len(rows):
                 continue
-            chosen = block if rows is None else rows
-            # numpy multiplies, for it reads write-protected memory without a word; torch selects, five
-            # times faster.
-            scores_QG = unit_QD @ self._vectors_GD[chosen].T
-            scores_QG *= self._scales_G[chosen]
-            scores, places = _select_top(torch.from_numpy(scores_QG), min(top_k, scores_QG.shape[1]))
+            scores_QG = self._score(unit_QD, block, rows, buffer_QG)
+            # In most blocks nothing is better than what was found before; a maximum tells it at little cost.
+            better = torch.nonzero(scores_QG.amax(dim=1) > best_scores[:, -1])[:, 0]
+            if not len(better):
+                continue
+            hopeful_QG = scores_QG if len(better) == len(scores_QG) else scores_QG[better]
+            scores, places = _select_top(hopeful_QG, min(top_k, scores_QG.shape[1]))
             found = places + start if rows is None else torch.from_numpy(rows)[places]
             # Earlier rows stand first and the sort is stable, so ties keep the lowest row.
-            scores = torch.cat([best_scores, scores], dim=1)
-            found = torch.cat([best_rows, found], dim=1)
-            best_scores, order = scores.sort(dim=1, descending=True, stable=True)
-            best_scores = best_scores[:, :top_k]
-            best_rows = found.gather(1, order[:, :top_k])
+            scores = torch.cat([best_scores[better], scores], dim=1)
+            found = torch.cat([best_rows[better], found], dim=1)
+            scores, order = scores.sort(dim=1, descending=True, stable=True)
+            best_scores[better] = scores[:, :top_k]
+            best_rows[better] = found.gather(1, order[:, :top_k])
         return best_scores.numpy(), best_rows.numpy()
+
+    def _score(
+        self,
+        unit_QD: NDArray[np.float32],
+        block: slice,
+        rows: NDArray[np.int64] | None,
+        buffer_QG: NDArray[np.float32],
+    ) -> Tensor:
+        """Return the cosines with the rows of a block, or with some of its rows."""
+        scales_G = self._scales_G[block]
+        is_copied = rows is not None and len(rows) <= _COPIED_SHARE * len(scales_G)
+        vectors_GD = self._vectors_GD[rows if is_copied else block]
+        if is_copied:
+            scales_G = self._scales_G[rows]
+        scores_QG = buffer_QG[:, : len(scales_G)]
+        # numpy is faster by a fifth for one query, torch for many.
+        if len(unit_QD) == 1:
+            np.matmul(unit_QD, vectors_GD.T, out=scores_QG)
+        else:
+            torch.mm(_share(unit_QD), _share(vectors_GD).T, out=_share(scores_QG))
+        scores_QG *= scales_G
+        if rows is not None and not is_copied:
+            scores_QG = scores_QG[:, rows - block.start]
+        return torch.from_numpy(scores_QG)
+
+
+class _Unprotected:
+    """Memory that numpy takes for its own to write to."""
+
+    def __init__(self, matrix: NDArray[np.float32]) -> None:
+        self.owner = matrix
+        self.__array_interface__ = {**matrix.__array_interface__, "data": (matrix.ctypes.data, False)}
+
+
+def _share(matrix: NDArray[np.float32]) -> Tensor:
+    """Return a tensor over the same memory, only read; torch would warn of write-protected memory."""
+    return torch.from_numpy(matrix if matrix.flags.writeable else np.asarray(_Unprotected(matrix)))
 
 
 def _select_top(scores_QG: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
@@ -120,6 +166,8 @@ def _select_top(scores_QG: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 
 def _check_vectors(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
     matrix: NDArray[np.float32] = np.asarray(vectors, dtype=np.float32)
+    if min(matrix.strides, default=0) < 0:
+        matrix = matrix.copy()
     if matrix.ndim != 2 or matrix.size == 0:
         raise ValueError(
             f"{name} vectors must be a matrix with at least one row and column, got shape {matrix.shape}"

@@ -1,5 +1,6 @@
 """Which videos of an index may be found."""
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -42,8 +43,9 @@ class Filter:
         values: list[object] = []
         for column, wanted in (("label", self.labels), ("split", self.splits), ("group_name", self.groups)):
             if wanted:
-                conditions.append(f"videos.{column} IN ({', '.join('?' * len(wanted))})")
-                values.extend(wanted)
+                # As one value, since SQLite bounds their number.
+                conditions.append(f"videos.{column} IN (SELECT value FROM json_each(?))")
+                values.append(json.dumps(wanted))
         if self.min_sec > 0:
             conditions.append("videos.seconds >= ?")
             values.append(self.min_sec)

@@ -36,7 +36,7 @@ def index_features(
     Args:
         out: the index.
         table: as `unreel extract` wrote it.
-        catalog: that was embedded; lengths and stamps of the files are taken from it.
+        catalog: that was embedded; the root, and lengths and stamps of the files, are taken from it.
         encoder_folder: where its encoder lies, for searches to find it.
         is_pruned: whether videos of the index that the table lacks are removed.
         progress: is told the number of videos done.
@@ -45,7 +45,10 @@ def index_features(
         SearchError: the index is damaged, or its vectors are of another encoder or made in another way.
     """
     started = time.monotonic()
-    store = open_index(out, IndexInfo.from_features(table.info, encoder_folder=encoder_folder))
+    info = IndexInfo.from_features(table.info, encoder_folder=encoder_folder)
+    if catalog is not None:
+        info = dataclasses.replace(info, root=str(catalog.root))
+    store = open_index(out, info)
     with store.read() as reader:
         known = set(reader.stamps())
     files = {} if catalog is None else _read_files(catalog)
@@ -65,6 +68,7 @@ def index_features(
             changed.clear()
             progress(number, total, "")
     removed = store.remove(known - wanted.keys()) if is_pruned and known - wanted.keys() else 0
+    store.set_files({video_id: file for video_id, file in files.items() if video_id in wanted})
     relabelled = store.update_metadata((video_id, *texts) for video_id, texts in wanted.items())
     with store.read() as reader:
         return IndexSummary(
@@ -97,7 +101,8 @@ def _has_vectors(store: IndexStore, video: NewVideo) -> bool:
     with store.read() as reader:
         clips = reader.clips(video.id)
         order = np.argsort(video.start_sec_N, kind="stable")
-        if [clip.start_sec for clip in clips] != video.start_sec_N[order].tolist():
+        places = [(clip.start_sec, clip.end_sec) for clip in clips]
+        if places != list(zip(video.start_sec_N[order], video.end_sec_N[order], strict=True)):
             return False
         vectors = reader.vectors("clip", [clip.key for clip in clips])
         return bool(np.array_equal(vectors, video.vectors_ND[order]))

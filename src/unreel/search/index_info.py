@@ -81,4 +81,7 @@ class IndexInfo:
         values: Any = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError(f"settings must be a JSON object, got {type(values).__name__}")
-        return config_from_dict(cls(encoder_hash=""), values)
+        info = config_from_dict(cls(encoder_hash=""), values)
+        if info.dimension < 1:
+            raise ValueError(f"dimension must be at least 1, got {info.dimension}")
+        return info

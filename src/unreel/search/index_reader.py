@@ -40,7 +40,16 @@ class IndexReader:
     @property
     def generation(self) -> int:
         """Grows with every change."""
-        return self._number("SELECT value FROM settings WHERE name = 'generation'")
+        return self._number("SELECT MAX(generation) FROM changes")
+
+    @property
+    def token(self) -> str:
+        """Of chance, made with the generation: copies of an index that grew in two ways differ in it."""
+        return str(self._all("SELECT token FROM changes ORDER BY generation DESC LIMIT 1")[0][0])
+
+    def has_been(self, generation: int, token: str) -> bool:
+        """Say whether the index is, or was once, in some state."""
+        return bool(self._all("SELECT 1 FROM changes WHERE generation = ? AND token = ?", generation, token))
 
     @property
     def identity(self) -> str:
@@ -202,12 +211,12 @@ class IndexReader:
             yield self._all(f"{select} ({', '.join('?' * len(part))})", *part)
 
     def _stack(self, blobs: Sequence[bytes]) -> NDArray[np.float32]:
-        try:
-            rows = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), self._info.dimension)
-        except (TypeError, ValueError) as error:
-            raise SearchError(
-                f"{self._path} holds damaged vectors ({error}); make the index again"
-            ) from error
+        size = 4 * self._info.dimension
+        if any(type(blob) is not bytes or len(blob) != size for blob in blobs):
+            raise SearchError(f"{self._path} holds vectors that are not {size} bytes; make the index again")
+        rows = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), self._info.dimension)
+        if not np.isfinite(rows).all():
+            raise SearchError(f"{self._path} holds damaged vectors (NaN or infinity); make the index again")
         return rows.astype(np.float32, copy=False)
 
     def _build_video(self, row: Sequence[Any]) -> IndexedVideo:
@@ -215,7 +224,10 @@ class IndexReader:
         return IndexedVideo(key, video_id, path, Path(self._info.root, path), *others)
 
     def _all(self, statement: str, *values: object) -> list[Any]:
-        return self._connection.execute(statement, values).fetchall()
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except UnicodeEncodeError as error:
+            raise SearchError(f"{self._path} holds texts in UTF-8, and {error.object!r} is none") from error
 
     def _number(self, statement: str, *values: object) -> int:
         return int(self._all(statement, *values)[0][0])

@@ -1,10 +1,11 @@
 """The file of an index: one SQLite database, and how it is opened, checked and read or written as a whole."""
 
+import glob
 import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,13 @@ UNITS: tuple[Unit, ...] = ("video", "clip")
 FORMAT_VERSION = 1
 _APPLICATION_ID = 0x756E7265
 _SECONDS_TO_WAIT = 60.0
+_SUFFIXES = ("", "-wal", "-shm")
+_NEW_TOKEN = "hex(randomblob(8))"
+# Every change leaves a number and a word of chance, by which copies are told apart that grew in two ways.
 # Vectors have a table of their own: a search by label should not read past a gigabyte of numbers.
 _SCHEMA = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE changes (generation INTEGER PRIMARY KEY, token TEXT NOT NULL);
 CREATE TABLE videos (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -70,66 +75,114 @@ def create_file(path: Path, info: IndexInfo) -> None:
     """
     if path.exists():
         raise SearchError(f"{path} exists already; add to it, or give another path")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    identity = uuid.uuid4().hex
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{identity}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         with _explain(path), closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
             # Pages so large that several vectors fit; WAL lets others read while one writes.
             connection.execute("PRAGMA page_size = 32768")
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            connection.executescript(_SCHEMA)
-            rows = [("info", info.to_json()), ("identity", uuid.uuid4().hex), ("generation", 0)]
+            connection.executescript(f"BEGIN; {_SCHEMA}")
+            rows = [("info", info.to_json()), ("identity", identity)]
             connection.executemany("INSERT INTO settings VALUES (?, ?)", rows)
+            connection.execute(f"INSERT INTO changes VALUES (0, {_NEW_TOKEN})")
+            connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise SearchError(f"{path} was made by another process just now; run the command again") from None
+        _name_file(temporary, path)
+    except OSError as error:
+        raise SearchError(f"{path} cannot be written ({error}); give a path where you may write") from error
     finally:
-        for suffix in ("", "-wal", "-shm"):
-            temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+        for suffix in _SUFFIXES:
+            with suppress(OSError):
+                temporary.with_name(temporary.name + suffix).unlink()
 
 
-def read_info(path: Path) -> IndexInfo:
-    """Read what the vectors of an index were made by.
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed have left of making this index."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
+        owner = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if owner.isdecimal() and not _is_running(int(owner)):
+            left.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _name_file(temporary: Path, path: Path) -> None:
+    # What an index that was deleted has left behind would be taken for the latest changes of this one.
+    for suffix in _SUFFIXES[1:]:
+        if not path.exists():
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise SearchError(f"{path} was made by another process just now; run the command again") from None
+    except OSError:
+        # Some file systems, such as those of memory cards, know no links.
+        os.rename(temporary, path)
+
+
+def read_settings(path: Path) -> tuple[IndexInfo, str]:
+    """Read what the vectors of an index were made by, and what tells it from any other index.
 
     Raises:
         SearchError: the file is missing, damaged, no index, or of another version.
     """
     with connect(path) as connection:
-        text = connection.execute("SELECT value FROM settings WHERE name = 'info'").fetchone()
+        values = dict(connection.execute("SELECT name, value FROM settings"))
     try:
-        return IndexInfo.from_json(text[0])
-    except (TypeError, ValueError, RecursionError) as error:
+        return IndexInfo.from_json(values["info"]), str(values["identity"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise SearchError(f"{path} has settings that are damaged: {error}; make the index again") from error
 
 
 @contextmanager
-def connect(path: Path) -> Iterator[sqlite3.Connection]:
+def connect(path: Path, identity: str = "") -> Iterator[sqlite3.Connection]:
     """Open an index and see it as it is now until the block ends, whatever others write meanwhile.
 
+    Args:
+        path: of the index.
+        identity: that it must have; "" for any.
+
     Raises:
-        SearchError: the file is missing, damaged, no index, or of another version.
+        SearchError: the file is missing, damaged, no index, of another version, or another index.
     """
     with _open(path) as connection:
         connection.execute("BEGIN")
+        _check_identity(connection, path, identity)
         yield connection
         connection.execute("ROLLBACK")
 
 
 @contextmanager
-def transaction(path: Path) -> Iterator[sqlite3.Connection]:
+def transaction(path: Path, identity: str = "") -> Iterator[sqlite3.Connection]:
     """Change an index: all of the block or, when it raises or the process dies, nothing.
 
+    Args:
+        path: of the index.
+        identity: that it must have; "" for any.
+
     Raises:
-        SearchError: the file cannot be opened or written.
+        SearchError: the file cannot be opened or written, or is another index.
     """
     with _open(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
+            _check_identity(connection, path, identity)
+            before = connection.total_changes
             yield connection
-            connection.execute("UPDATE settings SET value = value + 1 WHERE name = 'generation'")
+            if connection.total_changes > before:
+                connection.execute(f"INSERT INTO changes (token) VALUES ({_NEW_TOKEN})")
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
@@ -164,6 +217,13 @@ def _check_format(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has format version {version} and this version of unreel reads {FORMAT_VERSION}; make "
             "the index again"
         )
+
+
+def _check_identity(connection: sqlite3.Connection, path: Path, identity: str) -> None:
+    # The first question of a transaction: from here on all answers are of this moment.
+    found = connection.execute("SELECT value FROM settings WHERE name = 'identity'").fetchone()
+    if identity and found != (identity,):
+        raise SearchError(f"{path} has been replaced by another index; open it again")
 
 
 @contextmanager

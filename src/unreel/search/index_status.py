@@ -50,7 +50,7 @@ def describe_index(path: Path) -> IndexStatus:
             num_clips=reader.count_keys("clip"),
             seconds=reader.total_sec(),
             num_labels=len(reader.count_values("label").keys() - {""}),
-            num_bytes=sum(_size(path.with_name(path.name + suffix)) for suffix in ("", "-wal")),
+            num_bytes=sum(_size(store.path.with_name(store.path.name + suffix)) for suffix in ("", "-wal")),
             cache_bytes=sum(_size(file) for file in store.cache_folder.glob("*")),
             rejected=tuple(reader.rejected().values()),
         )

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from unreel.search.index_info import IndexInfo
 from unreel.search.index_reader import IndexReader
 from unreel.search.index_rows import NewVideo, RejectedVideo
-from unreel.search.index_schema import connect, create_file, read_info, transaction
+from unreel.search.index_schema import connect, create_file, read_settings, transaction
 
 # N vectors of a video, D features
 
@@ -25,12 +25,14 @@ class IndexStore:
     Attributes:
         path: of the file.
         info: what its vectors were made by.
+        identity: tells this index from any other, at the same path too.
         cache_folder: beside the file; what lies in it can be made again from the file at any time.
     """
 
-    def __init__(self, path: Path, info: IndexInfo) -> None:
+    def __init__(self, path: Path, info: IndexInfo, identity: str) -> None:
         self.path = path
         self.info = info
+        self.identity = identity
         self.cache_folder = path.with_name(f"{path.name}.cache")
 
     @classmethod
@@ -41,7 +43,7 @@ class IndexStore:
             SearchError: there is a file already, or it cannot be written.
         """
         create_file(Path(path), info)
-        return cls(Path(path), info)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -50,36 +52,38 @@ class IndexStore:
         Raises:
             SearchError: the file is missing, damaged, no index, or of another version.
         """
-        return cls(Path(path), read_info(Path(path)))
+        return cls(Path(path), *read_settings(Path(path)))
 
     @contextmanager
     def read(self) -> Iterator[IndexReader]:
         """Look into the index; all answers are of the moment at which the block began.
 
         Raises:
-            SearchError: the file is gone or damaged.
+            SearchError: the file is gone or damaged, or is another index now.
         """
-        with connect(self.path) as connection:
+        with connect(self.path, self.identity) as connection:
             yield IndexReader(connection, self.info, self.path)
 
     def add(self, videos: Sequence[NewVideo]) -> None:
         """Put videos in, in one step; one whose id is there already is replaced, and so is its rejection.
 
+        Of several videos of one id the last one counts.
+
         Raises:
-            SearchError: the file cannot be written.
+            SearchError: the file cannot be written, or is another index now.
             ValueError: a video has no vector, or vectors of another length or with NaN or infinity.
         """
         for video in videos:
             self._check(video)
-        with transaction(self.path) as connection:
-            _delete(connection, "videos", [video.id for video in videos])
+        with self._change() as connection:
             _delete(connection, "rejected", [video.id for video in videos])
             for video in videos:
+                _delete(connection, "videos", [video.id])
                 _insert(connection, video)
 
     def reject(self, videos: Sequence[RejectedVideo]) -> None:
         """Note why videos could not be embedded, in one step; what is in the index of them is removed."""
-        with transaction(self.path) as connection:
+        with self._change() as connection:
             _delete(connection, "videos", [video.id for video in videos])
             rows = [(video.id, video.path, video.reason, video.num_bytes, video.mtime_ns) for video in videos]
             connection.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", rows)
@@ -87,7 +91,7 @@ class IndexStore:
     def remove(self, video_ids: Iterable[str]) -> int:
         """Take videos and rejections out, in one step; return how many videos were there."""
         ids = list(video_ids)
-        with transaction(self.path) as connection:
+        with self._change() as connection:
             removed = _delete(connection, "videos", ids)
             _delete(connection, "rejected", ids)
         return removed
@@ -105,20 +109,26 @@ class IndexStore:
             "UPDATE videos SET label = ?2, split = ?3, group_name = ?4 "
             "WHERE id = ?1 AND (label <> ?2 OR split <> ?3 OR group_name <> ?4)"
         )
-        with transaction(self.path) as connection:
+        with self._change() as connection:
             return connection.executemany(statement, list(rows)).rowcount
 
-    def set_stamps(self, stamps: Mapping[str, tuple[int | None, int | None]]) -> None:
-        """Note size and time of writing of videos' files, by id, in one step."""
-        rows = [(video_id, *stamp) for video_id, stamp in stamps.items()]
-        with transaction(self.path) as connection:
-            connection.executemany("UPDATE videos SET num_bytes = ?2, mtime_ns = ?3 WHERE id = ?1", rows)
+    def set_files(self, files: Mapping[str, tuple[float, int | None, int | None]]) -> None:
+        """Note length in seconds, size and time of writing of videos' files, by id, in one step."""
+        statement = (
+            "UPDATE videos SET seconds = ?2, num_bytes = ?3, mtime_ns = ?4 "
+            "WHERE id = ?1 AND (seconds <> ?2 OR num_bytes IS NOT ?3 OR mtime_ns IS NOT ?4)"
+        )
+        with self._change() as connection:
+            connection.executemany(statement, [(video_id, *file) for video_id, file in files.items()])
 
     def set_encoder_folder(self, folder: str) -> None:
         """Note where the encoder is now."""
         self.info = IndexInfo(**{**vars(self.info), "encoder_folder": folder})
-        with transaction(self.path) as connection:
+        with self._change() as connection:
             connection.execute("UPDATE settings SET value = ? WHERE name = 'info'", (self.info.to_json(),))
+
+    def _change(self) -> AbstractContextManager[sqlite3.Connection]:
+        return transaction(self.path, self.identity)
 
     def _check(self, video: NewVideo) -> None:
         shape = video.vectors_ND.shape

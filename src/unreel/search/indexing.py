@@ -17,7 +17,6 @@ from unreel.search.index_info import IndexInfo
 from unreel.search.index_rows import NewVideo, RejectedVideo, split_by_video
 from unreel.search.index_store import IndexStore
 
-
 _Stamp = tuple[int | None, int | None]
 _NO_STAMP: _Stamp = (None, None)
 
@@ -159,8 +158,9 @@ class _Update:
     def relabel(self) -> int:
         """Bring labels, splits and groups up to date."""
         if unstamped := [video_id for video_id, stamp in self._known.items() if stamp == _NO_STAMP]:
-            known = {video_id: self._stamps[video_id] for video_id in unstamped if video_id in self._stamps}
-            self._store.set_stamps(known)
+            seconds = dict(zip(self._videos.ids, self._videos.seconds_array.tolist(), strict=True))
+            known = {name: (seconds[name], *self._stamps[name]) for name in unstamped if name in seconds}
+            self._store.set_files(known)
         columns = (self._videos.ids, self._videos.labels, self._videos.splits, self._videos.groups)
         return self._store.update_metadata(zip(*columns, strict=True)) if self._known else 0
 
@@ -236,8 +236,13 @@ def _group(stream: Iterator[EmbeddedVideo], size: int) -> Iterator[list[Embedded
         yield group
 
 
-def find_video(store: IndexStore, name: str) -> str:
+def find_video(store: IndexStore, name: str, *, with_rejected: bool = False) -> str:
     """Return the id of the video that has this id, or this path in the catalog.
+
+    Args:
+        store: the index.
+        name: an id or a path.
+        with_rejected: whether videos that could not be embedded count.
 
     Raises:
         SearchError: there is none.
@@ -247,6 +252,9 @@ def find_video(store: IndexStore, name: str) -> str:
             return name
         if found := reader.find_path(name):
             return found
+        for video in reader.rejected().values() if with_rejected else ():
+            if name in (video.id, video.path):
+                return video.id
         raise SearchError(
             f"{store.path} has no video {name!r}; give an id, or a path as in the catalog, of one of its "
             f"{reader.count_keys('video')} videos"

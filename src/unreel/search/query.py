@@ -1,6 +1,7 @@
 """What is searched for: a video file, a stretch of one, or a video that is known already."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ def parse_query(text: str) -> Query:
         ValueError: the stretch of time is empty.
     """
     found = _WITH_TIMES.fullmatch(text)
-    if found is None or Path(text).is_file():
+    if found is None or os.path.isfile(text):
         return Query(text)
     return Query(found["source"], float(found["start"]), float(found["end"]))
 

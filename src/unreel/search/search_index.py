@@ -1,5 +1,6 @@
 """Search an index for what a person asks for: a file, a stretch of one, or a video that is in the index."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -64,7 +65,7 @@ def search_index(
         ValueError: ``top_k`` is not positive.
         VideoError: the file is no video that decodes, or has no frame in the stretch.
     """
-    if Path(query.source).exists():
+    if os.path.isfile(query.source):
         if encoder is None:
             raise SearchError(f"{query.source} is a file, and embedding it needs the encoder of the index")
         video_id, query_D = "", embed_query_file(query, encoder, index.store.info)
@@ -101,8 +102,8 @@ def check_encoder(encoder: Encoder, info: IndexInfo) -> None:
     """
     if encoder.hash != info.encoder_hash:
         raise SearchError(
-            f"the index was made by encoder {info.encoder!r} (hash {info.encoder_hash}), the query would be "
-            f"embedded by {encoder.name!r} (hash {encoder.hash}); give the encoder that made the index, or "
+            f"the vectors were made by encoder {info.encoder!r} (hash {info.encoder_hash}), a query would be "
+            f"embedded by {encoder.name!r} (hash {encoder.hash}); give the encoder that made the vectors, or "
             "make another index with this one"
         )
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unreel.runs import atomic_path
+from unreel.runs import atomic_path, remove_abandoned
 from unreel.search.exact import inverse_norms
 from unreel.search.index_reader import IndexReader
 from unreel.search.index_schema import Unit
@@ -23,6 +23,7 @@ from unreel.search.index_store import IndexStore
 # G vectors, D features
 
 _HEADER_BYTES = 4096
+_SECONDS_TO_ABANDON = 600.0
 FORMAT_VERSION = 1
 
 
@@ -32,6 +33,8 @@ class CacheStamp:
 
     Attributes:
         identity: of the index.
+        generation: of the index.
+        token: that was made with the generation.
         last_key: largest key that had been given.
         last_removal: number of the latest removal.
         rows: G, number of vectors.
@@ -39,6 +42,8 @@ class CacheStamp:
     """
 
     identity: str
+    generation: int
+    token: str
     last_key: int
     last_removal: int
     rows: int
@@ -49,6 +54,8 @@ class CacheStamp:
         """Return the stamp of an index as it is now."""
         return cls(
             identity=reader.identity,
+            generation=reader.generation,
+            token=reader.token,
             last_key=reader.last_key(unit),
             last_removal=reader.last_removal(),
             rows=reader.count_keys(unit),
@@ -77,13 +84,19 @@ class VectorCache:
         self.vectors: NDArray[np.float32] = numbers.reshape(rows, stamp.dimension)
 
     @classmethod
-    def load(cls, store: IndexStore, unit: Unit, identity: str) -> Self | None:
-        """Map the file of an index; None when there is none that is whole and belongs to this index."""
+    def load(cls, store: IndexStore, unit: Unit) -> Self | None:
+        """Map the file of an index; None when there is none that is whole and belongs to this index.
+
+        Whether the index was ever in the state of its stamp is for the caller to ask.
+        """
         path = find_cache_file(store, unit)
         try:
             with path.open("rb") as file:
                 stamp = _read_header(file)
-                if stamp is None or (stamp.identity, stamp.dimension) != (identity, store.info.dimension):
+                if stamp is None or (stamp.identity, stamp.dimension) != (
+                    store.identity,
+                    store.info.dimension,
+                ):
                     return None
                 if os.fstat(file.fileno()).st_size != _count_bytes(stamp):
                     return None
@@ -97,13 +110,17 @@ class VectorCache:
         stamp = CacheStamp.take(reader, unit, store.info.dimension)
         path = find_cache_file(store, unit)
         try:
+            remove_abandoned(path, older_than_sec=_SECONDS_TO_ABANDON)  # others may be writing it, too
             with atomic_path(path) as temporary, temporary.open("r+b") as file:
-                file.truncate(_count_bytes(stamp))
-                with mmap.mmap(file.fileno(), 0) as data:
-                    _fill(data, stamp, unit, reader)
-                    data.flush()
-            with path.open("rb") as file:
-                return cls(stamp, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path)
+                _reserve(file, _count_bytes(stamp))
+                # Not closed but left to be collected: the arrays of a fill that failed still point there.
+                data = mmap.mmap(file.fileno(), 0)
+                _fill(data, stamp, unit, reader)
+                data.flush()
+                del data
+                # Before the file has its name: under that, another process may put its own at any time.
+                kept = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return cls(stamp, kept, path)
         except OSError:
             memory = bytearray(_count_bytes(stamp))
             _fill(memory, stamp, unit, reader)
@@ -117,6 +134,13 @@ def find_cache_file(store: IndexStore, unit: Unit) -> Path:
 
 def _count_bytes(stamp: CacheStamp) -> int:
     return _HEADER_BYTES + stamp.rows * (8 + 4 + 4 * stamp.dimension)
+
+
+def _reserve(file: BinaryIO, num_bytes: int) -> None:
+    """Give a file its size, and the room: writing to a map would kill the process on a full disk."""
+    file.truncate(num_bytes)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, num_bytes)
 
 
 def _fill(data: Any, stamp: CacheStamp, unit: Unit, reader: IndexReader) -> None:  # noqa: ANN401 (a buffer)
@@ -144,5 +168,6 @@ def _read_header(file: BinaryIO) -> CacheStamp | None:
         stamp = CacheStamp(**values)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    numbers = (stamp.last_key, stamp.last_removal, stamp.rows, stamp.dimension)
-    return stamp if all(type(number) is int and number >= 0 for number in numbers) else None
+    numbers = (stamp.generation, stamp.last_key, stamp.last_removal, stamp.rows, stamp.dimension)
+    are_texts = all(type(text) is str for text in (stamp.identity, stamp.token))
+    return stamp if are_texts and all(type(number) is int and number >= 0 for number in numbers) else None

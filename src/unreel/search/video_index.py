@@ -2,6 +2,8 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -11,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from unreel.errors import SearchError
 from unreel.search.engine import NO_KEY, Engine, ExactEngine, merge_found
-from unreel.search.exact import ExactIndex
+from unreel.search.exact import inverse_norms
 from unreel.search.filters import NO_FILTER, Filter
 from unreel.search.hits import Hit
 from unreel.search.index_reader import IndexReader
-from unreel.search.index_schema import Unit
+from unreel.search.index_schema import UNITS, Unit
 from unreel.search.index_store import IndexStore
 from unreel.search.vector_cache import VectorCache
 
@@ -32,16 +34,18 @@ class _Layers:
     """What is searched while the index stays as it is.
 
     Attributes:
-        generation: of the index.
+        token: of the state of the index.
         cache: most of its vectors.
         engines: the one over the cache, and one over what is new since.
         alive: ascending keys of all vectors; None when none was removed since the cache was made.
+        rows: vectors that the engines hold together.
     """
 
-    generation: int
+    token: str
     cache: VectorCache
     engines: tuple[Engine, ...]
     alive: NDArray[np.int64] | None
+    rows: int
 
 
 class VideoIndex:
@@ -56,9 +60,8 @@ class VideoIndex:
     def __init__(self, store: IndexStore) -> None:
         self.store = store
         self._lock = threading.Lock()
-        self._identity = ""
         self._layers: dict[Unit, _Layers] = {}
-        self._selections: OrderedDict[tuple[int, Unit, Filter], NDArray[np.int64]] = OrderedDict()
+        self._selections: OrderedDict[tuple[str, Unit, Filter], NDArray[np.int64]] = OrderedDict()
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -90,21 +93,16 @@ class VideoIndex:
 
         Raises:
             SearchError: the index is gone or damaged.
-            ValueError: ``top_k`` is not positive, or the vector has another length or is not finite.
+            ValueError: ``top_k`` is not positive, the unit is unknown, or the vector has another length or is
+                not finite.
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1, got {top_k}")
-        query_1D = np.asarray(query_D, dtype=np.float32).reshape(1, -1)
-        if query_1D.shape[1] != self.store.info.dimension or not np.isfinite(query_1D).all():
-            raise ValueError(
-                f"the query must be {self.store.info.dimension} finite numbers, as the vectors of "
-                f"{self.store.path} are, got {query_1D.shape[1]}"
-            )
-        with self.store.read() as reader:
+        query_1D = self._check_query(query_D)
+        with self._look(unit) as (reader, layers):
             excluded = reader.keys_of(unit, exclude) if exclude else np.empty(0, dtype=np.int64)
-            layers = self._refresh(unit, reader)
             allowed = self._select(layers, unit, wanted, reader)
-            count = top_k + len(excluded)
+            count = max(1, min(top_k + len(excluded), layers.rows))
             parts = [engine.search(query_1D, count, allowed) for engine in layers.engines]
             scores_1K, keys_1K = merge_found(parts, count)
             found = [
@@ -119,9 +117,10 @@ class VideoIndex:
 
         Raises:
             SearchError: the index is gone or damaged.
+            ValueError: the unit is unknown.
         """
-        with self.store.read() as reader:
-            return self._refresh(unit, reader).engines[0].name
+        with self._look(unit) as (_, layers):
+            return layers.engines[0].name
 
     def embed_stored(
         self, video_id: str, start_sec: float = 0.0, end_sec: float = np.inf
@@ -141,7 +140,12 @@ class VideoIndex:
                 )
             if start_sec <= 0 and end_sec == np.inf:
                 return np.asarray(reader.vectors("video", reader.keys_of("video", video_id))[0])
-            keys = [clip.key for clip in clips if clip.start_sec < end_sec and clip.end_sec > start_sec]
+            keys = [
+                clip.key
+                for clip in clips
+                # The stretch of a video's last frame may be empty: nothing says how long it is shown.
+                if clip.start_sec < end_sec and (clip.end_sec > start_sec or clip.start_sec == start_sec)
+            ]
             if not keys:
                 raise SearchError(
                     f"video {video_id!r} has no vector between {start_sec:g} s and {end_sec:g} s; give "
@@ -149,31 +153,46 @@ class VideoIndex:
                 )
             return np.asarray(reader.vectors("clip", keys).mean(axis=0))
 
-    def _refresh(self, unit: Unit, reader: IndexReader) -> _Layers:
-        generation = reader.generation
-        with self._lock:
-            self._identity = self._identity or reader.identity
-            if reader.identity != self._identity:
-                raise SearchError(f"{self.store.path} has been replaced by another index; open it again")
-            layers = self._layers.get(unit)
-            if layers is None or layers.generation != generation:
-                cache = layers.cache if layers else VectorCache.load(self.store, unit, reader.identity)
-                layers = self._layers[unit] = self._build_layers(unit, reader, cache)
-            return layers
+    def _check_query(self, query_D: ArrayLike) -> NDArray[np.float32]:
+        dimension = self.store.info.dimension
+        query = np.asarray(query_D, dtype=np.float64)
+        if query.shape != (dimension,):
+            shape = f"has shape {query.shape}"
+            raise ValueError(f"the query {shape}, the vectors of {self.store.path} have {dimension} numbers")
+        # Beyond float32 there is nothing that a cosine could tell apart.
+        if not (np.abs(query) <= np.finfo(np.float32).max).all():
+            raise ValueError("the query holds NaN or infinity; embed it again with a sound encoder")
+        return query.astype(np.float32).reshape(1, -1)
+
+    @contextmanager
+    def _look(self, unit: Unit) -> Iterator[tuple[IndexReader, _Layers]]:
+        """Look into the index as it is now, and at engines that show this very state."""
+        if unit not in UNITS:
+            raise ValueError(f"unit must be 'video' or 'clip', got {unit!r}")
+        with ExitStack() as stack:
+            with self._lock:
+                known = self._layers.get(unit)
+                cache = known.cache if known else VectorCache.load(self.store, unit)
+                # Opened when the cache is in hand: no cache is newer than what this reader sees.
+                reader = stack.enter_context(self.store.read())
+                if known is None or known.token != reader.token:
+                    known = self._layers[unit] = self._build_layers(unit, reader, cache)
+            yield reader, known
 
     def _build_layers(self, unit: Unit, reader: IndexReader, cache: VectorCache | None) -> _Layers:
         if cache is None or _is_stale(cache, unit, reader):
             cache = VectorCache.build(self.store, unit, reader)
         engines: list[Engine] = [ExactEngine(cache.keys, cache.vectors, cache.scales)]
         recent = list(reader.iterate_vectors(unit, cache.stamp.last_key))
-        alive = None
+        alive, rows = None, len(cache.keys)
         if recent:
             keys_G = np.concatenate([keys for keys, _ in recent])
+            rows += len(keys_G)
             engines.append(ExactEngine(keys_G, np.concatenate([vectors for _, vectors in recent])))
         removed = reader.removed_since(unit, cache.stamp.last_removal)
         if np.isin(removed, cache.keys).any():
             alive = reader.select_keys(unit, NO_FILTER)
-        return _Layers(reader.generation, cache, tuple(engines), alive)
+        return _Layers(reader.token, cache, tuple(engines), alive, rows)
 
     def _select(
         self, layers: _Layers, unit: Unit, wanted: Filter, reader: IndexReader
@@ -181,7 +200,7 @@ class VideoIndex:
         """Return the keys that may be found, the same array for the same question."""
         if wanted.is_empty:
             return layers.alive
-        question = (layers.generation, unit, wanted)
+        question = (layers.token, unit, wanted)
         with self._lock:
             if question in self._selections:
                 self._selections.move_to_end(question)
@@ -195,7 +214,9 @@ class VideoIndex:
 
 
 def _is_stale(cache: VectorCache, unit: Unit, reader: IndexReader) -> bool:
-    """Say whether so much has changed since a cache was made that another is due."""
+    """Say whether a cache is of another past, or so much has changed since that another is due."""
+    if not reader.has_been(cache.stamp.generation, cache.stamp.token):
+        return True
     removed = np.isin(reader.removed_since(unit, cache.stamp.last_removal), cache.keys).sum()
     added = reader.count_keys(unit) - (len(cache.keys) - removed)
     return bool(added + removed > max(_MAX_STALE_ROWS, _MAX_STALE_SHARE * len(cache.keys)))
@@ -229,7 +250,8 @@ def _describe(
 def _find_best_clip(video_id: str, query_1D: NDArray[np.float32], reader: IndexReader) -> tuple[float, float]:
     """Return where the clip of a video lies that is most like the query."""
     clips = reader.clips(video_id)
-    vectors = reader.vectors("clip", [clip.key for clip in clips])
-    _, best = ExactIndex(vectors).search(query_1D, 1)
-    clip = clips[int(best[0, 0])]
+    vectors_ND = reader.vectors("clip", [clip.key for clip in clips])
+    # A few rows: a loop in double precision is done before a matrix product has begun, and keeps ties.
+    scores_N = np.einsum("nd,d->n", vectors_ND, query_1D[0], dtype=np.float64)
+    clip = clips[int(np.argmax(scores_N * inverse_norms(vectors_ND, "index")))]
     return clip.start_sec, clip.end_sec
