@@ -10,6 +10,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from unreel.cli.index_jobs import (
+    Tuning,
+    describe_tuned,
+    mirror,
+    move,
+    print_status,
+    remove_videos,
+    tune,
+    tune_when_large,
+)
 from unreel.cli.index_watch import run_watch
 from unreel.cli.output_files import check_outputs
 from unreel.cli.terminal import ProgressBar, format_duration, parse_arguments, print_summary
@@ -21,16 +31,16 @@ from unreel.features.reading import ReadConfig
 from unreel.features.table import FeatureTable
 from unreel.search.index_features import index_features
 from unreel.search.index_info import IndexInfo
-from unreel.search.index_status import IndexStatus, describe_index
-from unreel.search.index_store import IndexStore
-from unreel.search.indexing import IndexSummary, find_video, update_index
+from unreel.search.indexing import IndexSummary, update_index
 from unreel.search.search_index import check_encoder
+from unreel.search.tuned_index import TunedIndex
 from unreel.search.watch import WatchConfig
 
 _EXAMPLE = """unreel index --encoder runs/ccl/encoder --catalog catalog.parquet --out videos.index
   unreel index --features features.parquet --catalog catalog.parquet --out videos.index
   unreel index --encoder runs/ccl/encoder --watch videos/ --out videos.index
   unreel index --remove holiday/beach.mp4 --out videos.index
+  unreel index --tune --target-recall 0.98 --out videos.index
   unreel index --status --out videos.index"""
 
 
@@ -64,8 +74,19 @@ class Arguments:
     """Ids, or paths as in the catalog, of videos to drop."""
     status: bool = False
     """Say what is in the index, and change nothing."""
+    tune: bool = False
+    """Choose the fastest way of search that finds enough, and say what it finds. Done by itself when an index
+    grows beyond `--exact-below`."""
+    target_recall: float = 0.95
+    """Share of the true nearest neighbours that search is to find; 1 always compares with every vector."""
+    recall_k: int = 10
+    """Neighbours per query by which that share is measured."""
+    exact_below: int = 200_000
+    """Up to so many vectors search compares with every one, unless `--tune` is given."""
+    qdrant: str = ""
+    """Mirror the index there: address of a Qdrant server, or a folder for a trial."""
     root: Path | None = None
-    """Where the videos are now, when their folder was moved after the scan."""
+    """Where the videos are now, when their folder was moved. Alone, it is noted in the index."""
     split: str = ""
     """Part of the catalog to embed; all of it by default."""
     clips_per_video: int = 10
@@ -91,14 +112,23 @@ def main(argv: list[str]) -> None:
     """Run the command."""
     arguments = parse_arguments(Arguments, argv, command="index", description=__doc__ or "", example=_EXAMPLE)
     _check(arguments)
+    out, is_json = arguments.out, arguments.json
     if arguments.status:
-        _report_status(describe_index(arguments.out), arguments)
+        print_status(out, is_json=is_json)
     elif arguments.remove:
-        _remove(arguments)
+        remove_videos(out, arguments.remove, is_json=is_json)
     elif arguments.watch:
         _watch(arguments)
+    elif arguments.tune:
+        tune(out, _configure_tuning(arguments), is_json=is_json)
+    elif arguments.qdrant:
+        mirror(out, arguments.qdrant, is_json=is_json)
+    elif arguments.catalog or arguments.features:
+        summary = _index_features(arguments) if arguments.features else _update(arguments)
+        _report(summary, tune_when_large(out, _configure_tuning(arguments)), arguments)
     else:
-        _report(_index_features(arguments) if arguments.features else _update(arguments), arguments)
+        assert arguments.root is not None
+        move(out, arguments.root, is_json=is_json)
 
 
 def _check(arguments: Arguments) -> None:
@@ -107,15 +137,18 @@ def _check(arguments: Arguments) -> None:
         "--remove": bool(arguments.remove),
         "--features": arguments.features is not None,
         "--watch": arguments.watch is not None,
+        "--tune": arguments.tune,
+        "--qdrant": bool(arguments.qdrant),
         "--encoder": arguments.encoder is not None and not (arguments.features or arguments.watch),
     }
     asked = [name for name, is_asked in jobs.items() if is_asked]
     if len(asked) > 1:
         raise ValueError(f"{asked[0]} and {asked[1]} are two jobs; give one at a time")
-    if not asked or (asked == ["--encoder"] and arguments.catalog is None):
+    is_moved = arguments.root is not None and not asked and arguments.catalog is None
+    if not (asked or is_moved) or (asked == ["--encoder"] and arguments.catalog is None):
         raise ValueError(
             "say what to index: --encoder with --catalog or --watch embeds videos, --features takes the "
-            "vectors of `unreel extract`; or give --remove or --status"
+            "vectors of `unreel extract`; or give --remove, --tune, --qdrant, --root or --status"
         )
     _check_watch(arguments)
     inputs = {
@@ -215,20 +248,13 @@ def _index_features(arguments: Arguments) -> IndexSummary:
         )
 
 
-def _remove(arguments: Arguments) -> None:
-    store = IndexStore.open(arguments.out)
-    removed = store.remove([find_video(store, name, with_rejected=True) for name in arguments.remove])
-    with store.read() as reader:
-        values = {"out": str(arguments.out), "removed": removed, "videos": reader.count_keys("video")}
-    if arguments.json:
-        sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-        return
-    print_summary(f"Index {arguments.out}", {"removed": f"{removed} videos", "left": values["videos"]})
+def _configure_tuning(arguments: Arguments) -> Tuning:
+    return Tuning(arguments.target_recall, arguments.recall_k, arguments.exact_below)
 
 
-def _report(summary: IndexSummary, arguments: Arguments) -> None:
+def _report(summary: IndexSummary, tuned: list[TunedIndex], arguments: Arguments) -> None:
     if arguments.json:
-        values = dataclasses.asdict(summary)
+        values = {**dataclasses.asdict(summary), "tuned": [dataclasses.asdict(found) for found in tuned]}
         sys.stdout.write(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
         return
     rows: dict[str, object] = {
@@ -240,30 +266,10 @@ def _report(summary: IndexSummary, arguments: Arguments) -> None:
         rows["removed"] = f"{summary.removed} videos that are no longer wanted"
     if summary.relabelled:
         rows["relabelled"] = f"{summary.relabelled} videos have another label, split or group"
+    rows |= {f"search by {found.unit}": describe_tuned(found) for found in tuned}
     rows["time"] = format_duration(summary.seconds)
     out = shlex.quote(str(arguments.out))
     next_steps = [f"unreel search VIDEO --index {out}", f"unreel serve --index {out}"]
     if summary.rejected:
         next_steps.insert(0, f"unreel index --status --out {out}    # why videos were rejected")
     print_summary(f"Index {summary.out}", rows, next_steps=next_steps)
-
-
-def _report_status(status: IndexStatus, arguments: Arguments) -> None:
-    if arguments.json:
-        values = dataclasses.asdict(status)
-        sys.stdout.write(json.dumps(values, indent=2, default=str, ensure_ascii=False) + "\n")
-        return
-    info = status.info
-    rows: dict[str, object] = {
-        "encoder": f"{info.encoder} ({info.encoder_hash})",
-        "videos": f"{status.num_videos}, {status.seconds / 3600:.1f} hours",
-        "vectors": f"{status.num_clips} of {info.dimension} numbers",
-        "sampling": f"{info.clips_per_video} per video, {info.sampling}",
-        "pooling": info.pooling,
-        "root": info.root,
-        "size": f"{status.num_bytes / 1e6:.1f} MB, and {status.cache_bytes / 1e6:.1f} MB that can be rebuilt",
-        "labels": f"{status.num_labels}",
-        "rejected": f"{len(status.rejected)} videos",
-    }
-    rows |= {f"  {video.path}": video.reason for video in status.rejected}
-    print_summary(f"Index {status.path}", rows)

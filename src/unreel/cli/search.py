@@ -41,6 +41,8 @@ class Arguments:
     """Index that `unreel index` wrote."""
     features: Path | None = None
     """Instead of an index, a table that `unreel extract` wrote."""
+    qdrant: str = ""
+    """Search the mirror of the index there: address of a Qdrant server, or a folder; see `unreel index`."""
     encoder: Path | None = None
     """The encoder that made the vectors; an index knows where it was."""
     top_k: int = 10
@@ -66,7 +68,11 @@ class Arguments:
 
 
 def main(argv: list[str]) -> None:
-    """Run the command."""
+    """Run the command.
+
+    Raises:
+        ValueError: neither or both of an index and a table are given.
+    """
     arguments = parse_arguments(
         Arguments, argv, command="search", description=__doc__ or "", example=_EXAMPLE
     )
@@ -79,7 +85,7 @@ def main(argv: list[str]) -> None:
 
 
 def _search_index(arguments: Arguments, path: Path) -> None:
-    index = VideoIndex.open(path)
+    index = VideoIndex.open(path, qdrant=arguments.qdrant)
     query = parse_query(arguments.query)
     answer = search_index(
         index,

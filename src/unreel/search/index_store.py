@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from unreel.errors import SearchError
 from unreel.search.index_info import IndexInfo
 from unreel.search.index_reader import IndexReader
 from unreel.search.index_rows import NewVideo, RejectedVideo
@@ -123,9 +125,27 @@ class IndexStore:
 
     def set_encoder_folder(self, folder: str) -> None:
         """Note where the encoder is now."""
-        self.info = IndexInfo(**{**vars(self.info), "encoder_folder": folder})
+        self._set_info(replace(self.info, encoder_folder=folder))
+
+    def set_root(self, root: Path) -> None:
+        """Note that the videos lie in another folder now, by the same paths.
+
+        Raises:
+            SearchError: the folder does not hold a single one of them, or the file cannot be written.
+        """
+        with self.read() as reader:
+            videos = reader.find_videos()
+        if videos and not any((root / video.path).is_file() for video in videos):
+            raise SearchError(
+                f"{root} holds none of the {len(videos)} videos of {self.path}, such as {videos[0].path}; "
+                f"give the folder that took the place of {self.info.root}"
+            )
+        self._set_info(replace(self.info, root=str(root.absolute())))
+
+    def _set_info(self, info: IndexInfo) -> None:
+        self.info = info
         with self._change() as connection:
-            connection.execute("UPDATE settings SET value = ? WHERE name = 'info'", (self.info.to_json(),))
+            connection.execute("UPDATE settings SET value = ? WHERE name = 'info'", (info.to_json(),))
 
     def _change(self) -> AbstractContextManager[sqlite3.Connection]:
         return transaction(self.path, self.identity)

@@ -19,6 +19,8 @@ from unreel.search.hits import Hit
 from unreel.search.index_reader import IndexReader
 from unreel.search.index_schema import UNITS, Unit
 from unreel.search.index_store import IndexStore
+from unreel.search.qdrant_engine import QdrantEngine
+from unreel.search.tuned_index import open_approximate
 from unreel.search.vector_cache import VectorCache
 
 # D features, G gallery
@@ -35,14 +37,14 @@ class _Layers:
 
     Attributes:
         token: of the state of the index.
-        cache: most of its vectors.
-        engines: the one over the cache, and one over what is new since.
+        cache: most of its vectors; None when they are searched elsewhere.
+        engines: the one over the cache, and one over what is new since; or the one elsewhere.
         alive: ascending keys of all vectors; None when none was removed since the cache was made.
         rows: vectors that the engines hold together.
     """
 
     token: str
-    cache: VectorCache
+    cache: VectorCache | None
     engines: tuple[Engine, ...]
     alive: NDArray[np.int64] | None
     rows: int
@@ -51,26 +53,38 @@ class _Layers:
 class VideoIndex:
     """Finds the videos or clips of an index that are most like a vector; for any number of threads.
 
-    What other processes add or remove is seen by the next search.
+    What other processes add or remove is seen by the next search. Vectors are compared in the way that
+    `unreel.search.tuning` has chosen, else exactly.
 
     Attributes:
         store: the file.
+
+    Args:
+        store: the file.
+        qdrant: where a mirror of the index is searched instead: address of a server, a folder, or
+            ``":memory:"``; it is brought in line before each search that needs it.
     """
 
-    def __init__(self, store: IndexStore) -> None:
+    def __init__(self, store: IndexStore, *, qdrant: str = "") -> None:
         self.store = store
+        self._qdrant = qdrant
+        self._mirrors: dict[Unit, QdrantEngine] = {}
         self._lock = threading.Lock()
         self._layers: dict[Unit, _Layers] = {}
         self._selections: OrderedDict[tuple[str, Unit, Filter], NDArray[np.int64]] = OrderedDict()
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, qdrant: str = "") -> Self:
         """Open the file that `unreel index` wrote.
+
+        Args:
+            path: the file.
+            qdrant: where a mirror of it is searched instead; "" searches here.
 
         Raises:
             SearchError: the file is missing, damaged, no index, or of another version.
         """
-        return cls(IndexStore.open(path))
+        return cls(IndexStore.open(path), qdrant=qdrant)
 
     def search(
         self,
@@ -92,7 +106,7 @@ class VideoIndex:
             exclude: id of a video that is not to be found, such as the one that the query is from.
 
         Raises:
-            SearchError: the index is gone or damaged.
+            SearchError: the index is gone or damaged, or its mirror cannot be searched.
             ValueError: ``top_k`` is not positive, the unit is unknown, or the vector has another length or is
                 not finite.
         """
@@ -172,7 +186,9 @@ class VideoIndex:
         with ExitStack() as stack:
             with self._lock:
                 known = self._layers.get(unit)
-                cache = known.cache if known else VectorCache.load(self.store, unit)
+                cache = known.cache if known else None
+                if cache is None and not self._qdrant:
+                    cache = VectorCache.load(self.store, unit)
                 # Opened when the cache is in hand: no cache is newer than what this reader sees.
                 reader = stack.enter_context(self.store.read())
                 if known is None or known.token != reader.token:
@@ -180,9 +196,13 @@ class VideoIndex:
             yield reader, known
 
     def _build_layers(self, unit: Unit, reader: IndexReader, cache: VectorCache | None) -> _Layers:
+        if self._qdrant:
+            mirror = self._bring_mirror_in_line(unit)
+            return _Layers(reader.token, None, (mirror,), None, reader.count_keys(unit))
         if cache is None or _is_stale(cache, unit, reader):
             cache = VectorCache.build(self.store, unit, reader)
-        engines: list[Engine] = [ExactEngine(cache.keys, cache.vectors, cache.scales)]
+        exact = ExactEngine(cache.keys, cache.vectors, cache.scales)
+        engines: list[Engine] = [open_approximate(self.store, unit, cache, reader) or exact]
         recent = list(reader.iterate_vectors(unit, cache.stamp.last_key))
         alive, rows = None, len(cache.keys)
         if recent:
@@ -193,6 +213,12 @@ class VideoIndex:
         if np.isin(removed, cache.keys).any():
             alive = reader.select_keys(unit, NO_FILTER)
         return _Layers(reader.token, cache, tuple(engines), alive, rows)
+
+    def _bring_mirror_in_line(self, unit: Unit) -> QdrantEngine:
+        if unit not in self._mirrors:
+            self._mirrors[unit] = QdrantEngine(self._qdrant, self.store, unit)
+        self._mirrors[unit].sync()
+        return self._mirrors[unit]
 
     def _select(
         self, layers: _Layers, unit: Unit, wanted: Filter, reader: IndexReader
@@ -228,6 +254,8 @@ def _describe(
     places = reader.locate(unit, [key for key, _ in found])
     hits = []
     for key, score in found:
+        if key not in places:  # a mirror may be ahead of what this reader sees
+            continue
         video, start_sec, end_sec = places[key]
         if unit == "video":
             start_sec, end_sec = _find_best_clip(video.id, query_1D, reader)
