@@ -209,6 +209,9 @@ def test_a_run_without_results_shows_the_table_alone(trained: Path, capsys: Capt
     out = capsys.readouterr().out
     assert "yours:" not in out
     assert "0 read, 0 of them beside a table" in out
+    assert "there is no result" not in out
+    assert run(["paper", "--runs", str(trained)]) == 0
+    assert "no table        there is no result; --results takes" in capsys.readouterr().out
 
 
 def test_a_table_of_an_unknown_paper_is_refused_before_runs_are_read(tmp_path: Path, capsys: Capture) -> None:

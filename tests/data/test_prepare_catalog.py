@@ -65,6 +65,12 @@ def test_an_empty_catalog_and_ids_that_are_no_names_are_refused(tmp_path: Path) 
         check_originals(catalog.take([]), tmp_path / "p")
     with pytest.raises(CatalogError, match=f"holds the id {catalog.ids[1]} twice"):
         check_originals(catalog.take([0, 1, 1]), tmp_path / "p")
+    place = catalog.table.schema.get_field_index("id")
+    table = catalog.table.set_column(
+        place, catalog.table.schema.field(place), [[catalog.ids[0], "x/../../1"]]
+    )
+    with pytest.raises(CatalogError, match=r"holds the id 'x/../../1', which is a path; scan again"):
+        check_originals(Catalog(table, tmp_path), tmp_path / "p")
 
 
 def test_the_new_catalog_has_the_old_names_and_the_new_files(tmp_path: Path) -> None:

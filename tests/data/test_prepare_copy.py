@@ -211,6 +211,13 @@ def test_a_copy_that_is_there_is_compared_and_removed_when_it_is_wrong(
     assert not good.exists()
 
 
+def test_a_copy_that_is_slow_to_read_stays(original: Path, tmp_path: Path) -> None:
+    copy(original, tmp_path / "c.mp4")
+    result = copy(original, tmp_path / "c.mp4", is_made=True, time_limit_sec=1e-6)
+    assert "not read within 1e-06 s" in result["reason"]
+    assert (tmp_path / "c.mp4").exists()
+
+
 def test_when_the_original_is_gone_the_copy_stays(original: Path, tmp_path: Path) -> None:
     copy(original, tmp_path / "c.mp4")
     result = copy(original, tmp_path / "c.mp4", is_made=True, path=str(tmp_path / "gone.mp4"))

@@ -115,7 +115,14 @@ def test_a_copy_is_found_while_it_and_its_original_are_what_they_were(
     assert find_copies(rows, catalog, tmp_path).tolist() == [4, 2, -1, -1]
     (tmp_path / f"videos/{second}.mp4").unlink()
     assert find_copies(rows, catalog, tmp_path).tolist() == [4, -1, -1, -1]
-    for change in ({"original_bytes": 999}, {"original_frames": 5}):
+    (tmp_path / "mine.mp4").write_bytes(b"abc")
+    for change in (
+        {"original_bytes": 999},
+        {"original_frames": 5},
+        {"path": "mine.mp4"},
+        {"path": "videos/../mine.mp4"},
+        {"path": str(tmp_path / "mine.mp4")},
+    ):
         assert find_copies(build_rows(describe_copy(first, **change)), catalog, tmp_path)[0] == -1
     assert find_copies(recall(tmp_path), catalog, tmp_path).tolist() == [-1] * 4
 

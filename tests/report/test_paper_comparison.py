@@ -89,6 +89,17 @@ def test_another_network_is_compared_with_all_of_the_method(retrieval: Evaluatio
     assert {gap.row.fields["dataset"] for gap in compared.own[0].gaps} == {"UCF101 split1"}
 
 
+def test_rows_of_another_task_are_not_subtracted_from(retrieval: Evaluation) -> None:
+    run = make_run(method="ccl", backbone={"architecture": "r3d_plus1"})
+    (compared,) = compare_with_paper([retrieval], "ccl", "3", [run])
+    (own,) = compared.own
+    assert own.name == "cacl/encoder, retrieval of clips, clip level"
+    (gap,) = own.gaps
+    # 20.0 - 22.0 from clips to clips; the same column has 32.7, from frames to frames.
+    assert (gap.row.fields["task"], gap.points) == ("retrieval task C video=>video", {"top1": -2.0})
+    assert gap.row.fields["method"] == "CCL"
+
+
 def test_other_classes_make_a_difference_say_nothing(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(json.dumps(retrieval_values(classes=8)))

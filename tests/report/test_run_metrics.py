@@ -89,8 +89,10 @@ def test_too_many_columns_are_cut_and_said(tmp_path: Path) -> None:
 
 def test_a_file_without_end_is_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_metrics(tmp_path, [line(step) for step in range(1, 200)])
+    assert read(tmp_path)[1] == []
     monkeypatch.setattr("unreel.report.run_metrics.LARGEST_FILE_MB", 0)
-    assert read(tmp_path) == ({}, [])
+    path = tmp_path / "metrics.jsonl"
+    assert read(tmp_path) == ({}, [f"{path} is larger than 0 MB; what lies behind that is not read"])
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

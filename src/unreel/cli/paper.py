@@ -164,5 +164,9 @@ def _close(
         "what this says": "how far numbers lie apart that were come by in different ways, and no more",
     }
     if not compared:
-        rows["no table"] = "none has a column for these numbers and a row of the method of these runs"
+        rows["no table"] = (
+            "none has a column for these numbers and a row of the method of these runs"
+            if num_evaluations
+            else "there is no result; --results takes what `unreel evaluate PROTOCOL --out` wrote"
+        )
     print_summary("Yours beside the papers", rows, next_steps=["unreel paper"] if not compared else ())

@@ -1,6 +1,7 @@
 """Where copies lie, where they must not, and the catalog of them."""
 
 import os
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -45,14 +46,17 @@ def check_originals(catalog: Catalog, out: Path) -> None:
         out: the folder of copies.
 
     Raises:
-        CatalogError: the catalog is empty or names an id twice, or originals are in the way.
+        CatalogError: the catalog is empty, names an id twice or has one that is no part of a file's name, or
+            originals are in the way.
     """
     if not len(catalog):
         raise CatalogError("the catalog holds no video; scan a folder that does")
     ids = catalog.ids
     if len(set(ids)) < len(ids):
-        twice = next(name for place, name in enumerate(ids) if name in ids[:place])
+        twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise CatalogError(f"the catalog holds the id {twice} twice; scan again with --fresh")
+    if wrong := next((name for name in ids if "/" in name), None):
+        raise CatalogError(f"the catalog holds the id {wrong!r}, which is a path; scan again with --fresh")
     place = Path(os.path.realpath(out))
     above = {place, *place.parents}
     folders = {os.path.dirname(path) for path in catalog.table["path"].to_pylist()}

@@ -73,7 +73,7 @@ class PrepareConfig:
         """Likeness to the original, in decibels, that every picture of a copy must have.
 
         Raw copies are alike to the bit (100). Of H.264 the bound is 45 decibels less the crf: far below what
-        the encoder keeps, but above what a wrong picture has.
+        the encoder keeps, but above what most wrong pictures have.
         """
         return 100.0 if self.format == "raw" else max(10.0, 45.0 - self.crf)
 

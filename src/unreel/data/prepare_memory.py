@@ -7,7 +7,7 @@ a preparation runs, every finding is appended to a file at once: one that is cut
 import fcntl
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -129,13 +129,16 @@ def find_copies(rows: pa.Table, catalog: Catalog, out: Path) -> NDArray[np.int64
     for name, *scanned in originals:
         row = place.get(name, -1)
         is_of_it = row >= 0 and list(copies[row][:3]) == scanned
-        found.append(row if is_of_it and _has_bytes(out / copies[row][3], copies[row][4]) else -1)
+        found.append(row if is_of_it and _is_there(out, *copies[row][3:]) else -1)
     return np.array(found, dtype=np.int64)
 
 
-def _has_bytes(path: Path, num_bytes: int) -> bool:
+def _is_there(out: Path, path: str, num_bytes: int) -> bool:
+    parts = PurePosixPath(path).parts
+    if parts[:1] != (VIDEOS_FOLDER,) or ".." in parts:  # no copy: it must be neither used nor removed
+        return False
     try:
-        return path.stat().st_size == num_bytes
+        return (out / path).stat().st_size == num_bytes
     except OSError:
         return False
 

@@ -174,11 +174,10 @@ def _explain(table: PaperTable, evaluation: Evaluation, rows: Sequence[OwnRow]) 
 
 def _place(table: PaperTable, evaluation: Evaluation, origin: Origin, row: OwnRow) -> OwnComparison | None:
     """Put numbers of a result into the columns that count the same; None where there is no such column."""
-    values = [_find_value(column, row) for column in table.columns]
-    if all(value is None for value in values):
+    cells = tuple(_fill(column, row) for column in table.columns)
+    if not any(cells):
         return None
     texts = _describe_row(evaluation, origin, row)
-    cells = tuple(None if value is None else Cell(value, _write(value, row)) for value in values)
     own_row = Row(key=tuple(texts[name] for name in table.row_fields), cells=cells, fields=texts, is_own=True)
     differences, agreements = compare_settings(table, evaluation, origin, row)
     gaps, reason = _find_gaps(table, own_row, origin, count_classes(evaluation))
@@ -193,12 +192,12 @@ def _place(table: PaperTable, evaluation: Evaluation, origin: Origin, row: OwnRo
     )
 
 
-def _find_value(column: Column, row: OwnRow) -> float | None:
-    return next((row.numbers[measure] for measure in sorted(column.measures) if measure in row.numbers), None)
-
-
-def _write(value: float, row: OwnRow) -> str:
-    return f"{value:.4f}" if row.task == "similarity" else f"{value:.1f}"
+def _fill(column: Column, row: OwnRow) -> Cell | None:
+    measure = next((measure for measure in sorted(column.measures) if measure in row.numbers), None)
+    if measure is None:
+        return None
+    value = row.numbers[measure]
+    return Cell(value, f"{value:.{4 if row.task == 'similarity' else 1}f}", measure=measure)
 
 
 def _describe_row(evaluation: Evaluation, origin: Origin, row: OwnRow) -> dict[str, str]:
@@ -245,11 +244,12 @@ def _find_field(table: PaperTable, row: Row, name: str) -> str:
 
 
 def _subtract(table: PaperTable, own: Row, row: Row) -> dict[str, float]:
+    """Subtract number by number, where both count the same: rows of a table may be of several tasks."""
     places = zip(table.columns, own.cells, row.cells, strict=True)
     return {
         column.name: round(mine.value - theirs.value, 4)
         for column, mine, theirs in places
-        if mine is not None and theirs is not None
+        if mine is not None and theirs is not None and mine.measure == theirs.measure
     }
 
 

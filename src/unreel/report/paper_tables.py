@@ -1,6 +1,5 @@
 """The papers' tables as they are read: rows of methods, columns of numbers, marks and notes."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +38,13 @@ class Cell:
         value: the number, in the paper's unit.
         text: its digits.
         status: how well it could be read.
+        measure: what it counts; None where no command of unreel counts the same.
     """
 
     value: float
     text: str
     status: Status = "legible"
+    measure: Measure | None = None
 
     @property
     def marked(self) -> str:
@@ -144,7 +145,11 @@ def row_to_dict(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
     pairs = zip(columns, row.cells, strict=True)
     return {
         **{FIELDS[name]: text for name, text in row.fields.items()},
-        "numbers": {column.name: dataclasses.asdict(cell) for column, cell in pairs if cell is not None},
+        "numbers": {
+            column.name: {"value": cell.value, "text": cell.text, "status": cell.status}
+            for column, cell in pairs
+            if cell is not None
+        },
     }
 
 
@@ -196,7 +201,7 @@ def _take(result: PaperResult, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _fill(result: PaperResult | None) -> Cell | None:
-    return None if result is None else Cell(result.value, result.raw, result.status)
+    return None if result is None else Cell(result.value, result.raw, result.status, identify(result))
 
 
 def _build_columns(results: Sequence[PaperResult], across: tuple[str, ...]) -> dict[tuple[str, ...], Column]:

@@ -35,6 +35,8 @@ def read_metrics(run: Path, *, warn: Warn = ignore_warning) -> dict[str, list[fl
                 rows[row["step"]] = row
             else:
                 num_damaged += is_whole
+        if path.stat().st_size > LARGEST_FILE_MB * 1_000_000:
+            warn(f"{path} is larger than {LARGEST_FILE_MB} MB; what lies behind that is not read")
     except FileNotFoundError:
         return {}
     except OSError as error:
