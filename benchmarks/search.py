@@ -313,7 +313,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="20,000 vectors: a minute")
     parser.add_argument("--rows", type=int, default=1_000_000, help="vectors of each kind")
-    parser.add_argument("--index-rows", type=int, default=100_000, help="videos that are put into an index")
+    parser.add_argument("--index-rows", type=int, default=1_000_000, help="videos that are put into an index")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -55,7 +55,8 @@ class RgbConverter:
 
     Scaling goes by way of planar RGB. That gives the bits of swscale's most accurate conversion (full
     chroma, exact rounding) in a third of the time of its direct way to packed RGB (0.08 and 0.22 ms from
-    320x240 to 171x128), which for even widths is darker by one level of 255, too.
+    320x240 to 171x128), which for even widths is darker by one level of 255, too. Frames that keep their size
+    go the quick way, which rounds down: 0.03 ms at 320x240 instead of 0.25, darker by up to one level.
     """
 
     def __init__(self) -> None:
