@@ -162,6 +162,22 @@ def test_why_videos_were_rejected_is_the_next_question(
         (["--catalog", "CATALOG"], 2, "say what to index"),
         (["--status", "--remove", "a"], 2, "--status and --remove are two jobs; give one at a time"),
         (["--status", "--features", "FEATURES"], 2, "--status and --features are two jobs"),
+        (["--tune", "--qdrant", "folder"], 2, "--tune and --qdrant are two jobs; give one at a time"),
+        (["--status", "--tune"], 2, "--status and --tune are two jobs"),
+        (["--watch", "folder", "--encoder", "ENCODER", "--tune"], 2, "--watch and --tune are two jobs"),
+        (["--tune", "--encoder", "ENCODER", "--catalog", "CATALOG"], 2, "--tune and --encoder are two jobs"),
+        (["--tune", "--catalog", "CATALOG"], 2, "--tune takes the index as it is; leave out --catalog"),
+        (["--status", "--root", "."], 2, "--status takes the index as it is; leave out --root"),
+        (
+            ["--qdrant", "folder", "--split", "test"],
+            2,
+            "--qdrant takes the index as it is; leave out --split",
+        ),
+        (["--remove", "a", "--prune"], 2, "--remove takes the index as it is; leave out --prune"),
+        (["--features", "FEATURES", "--root", "."], 2, "--root goes with --catalog, or alone"),
+        (["--root", "."], 1, "new.index does not exist"),
+        (["--tune"], 1, "new.index does not exist"),
+        (["--qdrant", "folder"], 1, "new.index does not exist"),
         (["--features", "absent.parquet"], 1, "absent.parquet cannot be read as a table of features"),
         (["--features", "CATALOG"], 1, "is a Parquet file but no table of features"),
         (["--features", "FEATURES", "--split", "dev"], 1, "no split 'dev'"),
@@ -191,6 +207,21 @@ def test_what_cannot_be_done_is_refused_with_the_right_code_and_makes_no_index(
     assert run(["index", *(str(places.get(word, word)) for word in words), *out]) == code
     assert message in squeeze(capsys.readouterr().err)
     assert not (tmp_path / "new.index").exists()
+
+
+def test_an_index_that_grows_large_is_tuned_and_the_summary_says_so(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture
+) -> None:
+    words = ["--features", str(files.features), "--out", str(tmp_path / "v.index"), "--exact-below"]
+    assert run(["index", *words, "24", "--json"]) == 0
+    assert read_json(capsys)["tuned"] == []
+    assert run(["index", *words, "12"]) == 0
+    out = squeeze(capsys.readouterr().out)
+    assert "search by clip" in out
+    assert "exact, all 24 vectors" in out
+    assert "search by video" not in out
+    assert run(["index", *words, "11", "--json"]) == 0
+    assert [found["unit"] for found in read_json(capsys)["tuned"]] == ["video"]
 
 
 def test_an_index_of_another_kind_is_left_alone(files: FeatureFiles, path: Path, capsys: Capture) -> None:

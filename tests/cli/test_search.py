@@ -11,9 +11,12 @@ from tests.features.tiny import build_frame_encoder
 from unreel.cli.main import run
 from unreel.data.catalog import Catalog
 from unreel.features.table import FeatureTable
+from unreel.search.codes import Codes
 from unreel.search.hits import Hit
 from unreel.search.index_features import index_features
 from unreel.search.index_store import IndexStore
+from unreel.search.tuned_index import FLAT, TunedIndex, save_tuned
+from unreel.search.vector_cache import VectorCache
 
 Capture = pytest.CaptureFixture[str]
 
@@ -171,6 +174,37 @@ def test_moments_are_found_by_unit_clip(files: FeatureFiles, index: Path, capsys
     assert "Moments most like 03.mp4" in capsys.readouterr().out
 
 
+# The client leaves the file open by which it found that the folder is in use.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("unit", ["video", "clip"])
+def test_a_mirror_answers_as_the_index_does(index: Path, tmp_path: Path, capsys: Capture, unit: str) -> None:
+    words = ["--unit", unit, "--top-k", "5", "--split", "train"]
+    expected = search_json(capsys, index, "00.mp4", *words)["hits"]
+    mirrored = [*words, "--qdrant", str(tmp_path / "mirror")]
+    for _ in range(2):  # the folder is let go of, and used again
+        hits = search_json(capsys, index, "00.mp4", *mirrored)["hits"]
+        assert [hit.pop("score") for hit in hits] == pytest.approx(
+            [hit["score"] for hit in expected], abs=1e-5
+        )
+        assert hits == [{name: hit[name] for name in hit if name != "score"} for hit in expected]
+    assert run(["search", "00.mp4", "--index", str(index), *mirrored]) == 0
+    assert f"Qdrant ({tmp_path / 'mirror'}, collection unreel_" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_tuned_index_is_searched_so(index: Path, tmp_path: Path, capsys: Capture) -> None:
+    tuned = Path(shutil.copy(index, tmp_path / "v.index"))
+    expected = search_json(capsys, tuned, "00.mp4", "--unit", "clip", "--top-k", "5")["hits"]
+    store = IndexStore.open(tuned)
+    cache = VectorCache.load(store, "clip")
+    assert cache is not None
+    codes = Codes.train(cache.vectors, cache.scales)
+    codes.add(cache.keys, cache.vectors, cache.scales)
+    save_tuned(store, TunedIndex(unit="clip", kind=FLAT, num_candidates=24), cache.stamp, codes)
+    assert search_json(capsys, tuned, "00.mp4", "--unit", "clip", "--top-k", "5")["hits"] == expected
+    assert run(["search", "00.mp4", "--index", str(tuned), "--unit", "clip"]) == 0
+    assert "12 videos, 24 vectors, approximate (RaBitQ)" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("words", "paths"),
     [
@@ -196,6 +230,17 @@ def test_filters_say_what_may_be_found(
         (["00.mp4"], 2, "say what to search: --index, or --features and --encoder"),
         (["00.mp4", "--index", "absent.index"], 1, "the index absent.index does not exist; give the file"),
         (["00.mp4", "--index", "INDEX", "--features", "FEATURES"], 2, "say what to search"),
+        (
+            ["00.mp4", "--features", "FEATURES", "--encoder", "ENCODER", "--qdrant", "folder"],
+            2,
+            "--qdrant holds a mirror of an index; give --index",
+        ),
+        (
+            ["00.mp4", "--index", "INDEX", "--qdrant", "http://127.0.0.1:9"],
+            1,
+            "9 cannot be reached or refuses",
+        ),
+        (["00.mp4", "--index", "INDEX", "--qdrant", "desk:6333"], 2, "qdrant must be an address that begins"),
         (["00.mp4", "--features", "FEATURES"], 2, "--features needs --encoder"),
         (["VIDEO", "--features", "FEATURES", "--encoder", "ENCODER", "--unit", "clip"], 2, "need an index"),
         (["VIDEO", "--features", "FEATURES", "--encoder", "ENCODER", "--label", "x"], 2, "need an index"),

@@ -51,6 +51,12 @@ def test_what_is_served_is_said_with_its_address(
     assert "Stopped" in out
 
 
+def test_a_mirror_is_searched_where_one_is_named(served: Served, announced: list[ServeSettings]) -> None:
+    assert run(["serve", "--index", str(served.index), "--device", "cpu", "--qdrant", ":memory:"]) == 0
+    assert run(["serve", "--index", str(served.index), "--device", "cpu"]) == 0
+    assert [settings.qdrant for settings in announced] == [":memory:", ""]
+
+
 def test_for_other_machines_a_token_is_made_and_printed_once(
     served: Served, announced: list[ServeSettings], capsys: Capture
 ) -> None:

@@ -55,6 +55,36 @@ def test_more_neighbours_take_more_candidates(codes: Codes, cache: VectorCache) 
     assert (keys != NO_KEY).all()
 
 
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_as_many_as_are_asked_for_are_found(codes: Codes, cache: VectorCache, share: float) -> None:
+    """A list holds some two hundred vectors, so no single one holds a thousand neighbours."""
+    engine = ApproximateEngine(codes, cache, Effort(30, 1, top_k=10))
+    allowed = None if share == 1 else cache.keys[: int(share * ROWS)]
+    for top_k in (1000, int(share * ROWS)):
+        _, keys = engine.search(cache.vectors[:3], top_k, allowed)
+        assert (keys != NO_KEY).all()
+    np.testing.assert_array_equal(keys, build_exact(cache).search(cache.vectors[:3], top_k, allowed)[1])
+
+
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_where_codes_give_too_few_all_are_compared(codes: Codes, cache: VectorCache, share: float) -> None:
+    """As where the lists that are looked at are short."""
+    engine = ApproximateEngine(codes, cache, Effort(5, 1, top_k=50))
+    allowed = None if share == 1 else cache.keys[: int(share * ROWS)]
+    _, keys = engine.search(cache.vectors[:3], 50, allowed)
+    np.testing.assert_array_equal(keys, build_exact(cache).search(cache.vectors[:3], 50, allowed)[1])
+
+
+def test_more_neighbours_take_more_lists(cache: VectorCache) -> None:
+    """A query's cluster has twenty vectors; the next eighty lie in other clusters, and so in other lists."""
+    codes = Codes.train(cache.vectors, cache.scales, num_lists=LISTS)
+    codes.add(cache.keys, cache.vectors, cache.scales)
+    queries = cache.vectors[:20]
+    found = ApproximateEngine(codes, cache, Effort(600, 1, top_k=10)).search(queries, 100)[1]
+    expected = build_exact(cache).search(queries, 100)[1]
+    assert np.mean([np.isin(own, true).mean() for own, true in zip(found, expected, strict=True)]) > 0.9
+
+
 def test_places_that_cannot_be_filled_are_marked() -> None:
     cache = build_cache(draw_clustered(40, SIZE))
     codes = Codes.train(cache.vectors, cache.scales)

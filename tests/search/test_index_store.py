@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.search.small_indexes import build_store, build_video, list_ids
 from unreel.errors import SearchError
+from unreel.search import index_schema
 from unreel.search.filters import NO_FILTER
 from unreel.search.index_info import IndexInfo
 from unreel.search.index_rows import RejectedVideo
@@ -183,6 +184,70 @@ def test_where_the_encoder_is_now_is_noted(store: IndexStore) -> None:
     again = IndexStore.open(store.path)
     assert again.info == store.info
     assert again.info.encoder_hash == "0" * 16
+
+
+def test_where_the_videos_are_now_is_noted(store: IndexStore, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    with pytest.raises(
+        SearchError, match=r"moved holds none of the 2 videos of .*v\.index, such as a\.mp4; give"
+    ):
+        store.set_root(moved)
+    with pytest.raises(SearchError, match="absent holds none of the 2 videos"):
+        store.set_root(tmp_path / "absent")
+    assert IndexStore.open(store.path).info.root == store.info.root == str(tmp_path)
+    (moved / "b.mp4").touch()
+    store.set_root(moved)
+    assert IndexStore.open(store.path).info == store.info
+    with store.read() as reader:
+        assert [video.file for video in reader.find_videos()] == [moved / "a.mp4", moved / "b.mp4"]
+
+
+def test_a_folder_is_noted_from_its_beginning(
+    store: IndexStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "a.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    store.set_root(Path("moved"))
+    assert store.info.root == str(tmp_path / "moved")
+
+
+def test_an_index_without_videos_takes_any_folder(tmp_path: Path) -> None:
+    store = build_store(tmp_path / "v.index")
+    store.set_root(tmp_path / "later")
+    assert store.info.root == str(tmp_path / "later")
+
+
+def test_what_could_not_be_written_is_not_believed(store: IndexStore) -> None:
+    before = store.info
+    store.path.unlink()
+    with pytest.raises(SearchError, match="does not exist"):
+        store.set_encoder_folder("/runs/new")
+    assert store.info == before
+
+
+def test_notes_of_removals_are_bounded_and_what_is_forgotten_is_known(
+    store: IndexStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is rewritten every minute would fill the disk with them."""
+    monkeypatch.setattr(index_schema, "_KEPT_REMOVALS", 5)
+    for _ in range(4):
+        store.add([build_video("a", [[1, 0], [0, 1]])])  # removes a video and two clips
+    assert count_rows(store, "removals") == 5
+    with store.read() as reader:
+        assert reader.last_removal() == 12
+        for removal in range(7):
+            assert reader.removed_since("clip", removal) is None
+        assert reader.removed_since("clip", 7).tolist() == [7, 8, 9]  # type: ignore[union-attr]
+        assert reader.removed_since("clip", 12).tolist() == []  # type: ignore[union-attr]
+    monkeypatch.setattr(index_schema, "_KEPT_REMOVALS", 0)
+    store.remove(["b"])
+    assert count_rows(store, "removals") == 0
+    with store.read() as reader:
+        assert reader.last_removal() == 14
+        assert reader.removed_since("clip", 13) is None
+        assert reader.removed_since("clip", 14).tolist() == []  # type: ignore[union-attr]
 
 
 def test_a_store_does_not_write_into_another_index_at_its_path(store: IndexStore) -> None:

@@ -1,5 +1,6 @@
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.search.caches import draw_random
 from tests.search.small_indexes import build_store, build_video
 from unreel.errors import SearchError
-from unreel.search import qdrant_engine
+from unreel.search import index_schema, qdrant_engine
 from unreel.search.engine import NO_KEY, ExactEngine
 from unreel.search.index_store import IndexStore
 from unreel.search.qdrant_engine import API_KEY_VARIABLE, QdrantEngine
@@ -80,7 +81,9 @@ def test_a_change_of_the_index_is_followed(engine: QdrantEngine, store: IndexSto
     engine.sync()
     store.remove(["v03", "v19"])
     store.add([build_video("v05", VECTORS[30:33]), build_video("new", VECTORS[35:36])])
-    assert engine.sync() == (4, 6)
+    told: list[tuple[int, int]] = []
+    assert engine.sync(lambda done, total, note: told.append((done, total))) == (4, 6)
+    assert told == [(4, 4)]
     expect_the_same(engine, store)
     assert engine.sync() == (0, 0)
 
@@ -174,6 +177,58 @@ def test_a_collection_of_another_past_is_made_anew(
     expect_the_same(engine, store)
 
 
+def test_a_collection_whose_removals_are_forgotten_is_made_anew(
+    engine: QdrantEngine, store: IndexStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.sync()
+    monkeypatch.setattr(index_schema, "_KEPT_REMOVALS", 3)
+    store.remove(["v00", "v01"])
+    assert engine.sync() == (36, 0)
+    expect_the_same(engine, store)
+    store.remove(["v02"])
+    assert engine.sync() == (0, 2)
+    fresh = QdrantEngine(":memory:", store, "clip")
+    assert fresh.sync() == (34, 0)
+    fresh.close()
+
+
+def test_threads_search_while_another_follows(engine: QdrantEngine, store: IndexStore) -> None:
+    """Local mode enlarges and compacts its arrays while it takes vectors in."""
+    engine.sync()
+    wrong: list[object] = []
+    is_done = threading.Event()
+
+    def look() -> None:
+        while not is_done.is_set():
+            try:
+                keys = engine.search(VECTORS[:2], 30)[1]
+                if (keys == NO_KEY).any():
+                    wrong.append(keys)
+            except Exception as error:
+                wrong.append(repr(error))
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for round_number in range(12):
+        store.add([build_video(f"more{round_number}-{row}", VECTORS[row : row + 2]) for row in range(20)])
+        engine.sync()
+    is_done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("location", ["localhost:6333", "10.0.0.7:6333/", "grpc://desk:6334", "ftp://x"])
+def test_an_address_without_its_scheme_is_not_taken_for_a_folder(
+    store: IndexStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"qdrant must be an address that begins with http:// or https://"):
+        QdrantEngine(location, store, "clip")
+    assert [path.name for path in tmp_path.iterdir()] == ["videos.index"]
+
+
 def test_a_server_that_does_not_answer_is_named_with_a_remedy(store: IndexStore) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -191,11 +246,11 @@ def test_the_key_comes_from_the_environment_and_stays_there(
     monkeypatch: pytest.MonkeyPatch, store: IndexStore
 ) -> None:
     monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
-    assert qdrant_engine._choose_location("https://example.com")["api_key"] is None
+    assert qdrant_engine._choose_location("https://example.com", "c")["api_key"] is None
     monkeypatch.setenv(API_KEY_VARIABLE, "secret-7")
-    assert qdrant_engine._choose_location("https://example.com")["api_key"] == "secret-7"
-    assert "api_key" not in qdrant_engine._choose_location(":memory:")
-    assert "api_key" not in qdrant_engine._choose_location("folder")
+    assert qdrant_engine._choose_location("https://example.com", "c")["api_key"] == "secret-7"
+    assert "api_key" not in qdrant_engine._choose_location(":memory:", "c")
+    assert "api_key" not in qdrant_engine._choose_location("folder", "c")
     engine = QdrantEngine("https://example.com", store, "clip")
     assert "secret-7" not in engine.name + repr(vars(engine))
     engine.close()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.features.tiny import build_encoder, build_frame_encoder
 from unreel.data.catalog import Catalog
+from unreel.data.decode import ClipDecoder
 from unreel.data.frame_index import FrameIndex
 from unreel.data.probe import probe_video
 from unreel.data.sample_videos import write_video
@@ -316,3 +317,32 @@ def test_a_stretch_has_vectors_of_its_own(catalog: Catalog, encoder: Encoder, ta
     np.testing.assert_array_equal(embed_file(Query(str(path), 0.0, 99.0), encoder, table), whole)
     with pytest.raises(VideoError, match=r"01\.mp4.*no frame between 7 s and 9 s"):
         embed_file(Query(str(path), 7.0, 9.0), encoder, table)
+
+
+def test_a_file_that_is_as_its_packets_say_is_not_decoded_as_a_whole(
+    catalog: Catalog, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of video would take minutes, and only a few clips of it are wanted."""
+    path = catalog.video(1).path
+    expected = ClipDecoder(encoder.spec.frame_size).decode_all(path)
+    monkeypatch.setattr(
+        "unreel.data.probe.trace_decode", lambda path, deadline: pytest.fail("decoded it all")
+    )
+    clips = read_query_clips(path, encoder.spec, 3)
+    found = {frame.tobytes() for frame in clips.reshape(-1, *clips.shape[2:])}
+    assert found <= {frame.tobytes() for frame in expected}
+    assert len(found) > 4
+
+
+def test_a_file_that_is_damaged_in_the_middle_is_read_by_what_decodes(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), dtype=np.uint8)
+    write_video(tmp_path / "v.mp4", pictures, fps=25)
+    content = bytearray((tmp_path / "v.mp4").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + len(content) // 5] = bytes(len(content) // 5)
+    (tmp_path / "v.mp4").write_bytes(content)
+    decoded = probe_video(tmp_path / "v.mp4").frames
+    assert 10 < decoded < 60
+    assert read_query_clips(tmp_path / "v.mp4", encoder.spec, 12).shape[0] == 12

@@ -92,6 +92,15 @@ def test_vectors_without_structure_are_in_no_lists(
     assert added == [0]
 
 
+def test_who_wants_every_neighbour_has_every_vector_compared(
+    clustered: VectorCache, set_clock: Callable[..., None]
+) -> None:
+    """Two hundred queries that miss nothing say no more than that 98 % or more are found."""
+    set_clock(9, 1, 1)
+    wanted = replace(WANTED, target_recall=1.0)
+    assert choose_search(clustered, wanted, num_queries=50) == (wanted, None)
+
+
 def test_few_vectors_are_searched_exactly_without_more_ado(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "draw_questions", lambda *_: pytest.fail("queries were drawn"))
     tuned, codes = choose_search(build_cache(draw_random(1999, 4)), WANTED, num_queries=50)

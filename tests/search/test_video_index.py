@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.search.small_indexes import build_store, build_video
 from unreel.errors import SearchError
-from unreel.search import video_index
+from unreel.search import layers
 from unreel.search.filters import NO_FILTER, Filter
 from unreel.search.hits import Hit
 from unreel.search.index_schema import UNITS, Unit
@@ -169,7 +169,7 @@ def test_changes_are_seen_by_the_next_search(store: IndexStore) -> None:
 def test_a_little_new_is_compared_beside_the_cache_and_much_makes_another(
     store: IndexStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_index, "_MAX_STALE_ROWS", 2)
+    monkeypatch.setattr(layers, "_MAX_STALE_ROWS", 2)
     index = VideoIndex.open(store.path)
     index.search([1, 0], unit="clip")
     stamp = VectorCache.load(store, "clip").stamp  # type: ignore[union-attr]
@@ -272,7 +272,7 @@ def test_a_reader_is_never_older_than_the_cache(store: IndexStore, monkeypatch: 
 
 
 def test_threads_search_while_another_adds(store: IndexStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_index, "_MAX_STALE_ROWS", 3)
+    monkeypatch.setattr(layers, "_MAX_STALE_ROWS", 3)
     index = VideoIndex.open(store.path)
     errors: list[str] = []
     is_done = threading.Event()
@@ -373,8 +373,8 @@ def test_any_changes_and_any_question_give_what_a_sorted_list_gives(
     index, model = VideoIndex.open(store.path), Model()
     with pytest.MonkeyPatch.context() as patch, closing(sqlite3.connect(store.path)) as holder:
         holder.execute("SELECT * FROM videos").fetchall()  # spares a flush of the disk at every close
-        patch.setattr(video_index, "_MAX_STALE_ROWS", max_stale_rows)
-        patch.setattr(video_index, "_MAX_STALE_SHARE", 0)
+        patch.setattr(layers, "_MAX_STALE_ROWS", max_stale_rows)
+        patch.setattr(layers, "_MAX_STALE_SHARE", 0)
         for kind, step in [*steps, *FINAL_QUESTIONS]:
             apply(kind, step, store, index, model)
 

@@ -113,6 +113,7 @@ def main(argv: list[str]) -> None:
     arguments = parse_arguments(Arguments, argv, command="index", description=__doc__ or "", example=_EXAMPLE)
     _check(arguments)
     out, is_json = arguments.out, arguments.json
+    tuning = Tuning(arguments.target_recall, arguments.recall_k, arguments.exact_below)
     if arguments.status:
         print_status(out, is_json=is_json)
     elif arguments.remove:
@@ -120,12 +121,12 @@ def main(argv: list[str]) -> None:
     elif arguments.watch:
         _watch(arguments)
     elif arguments.tune:
-        tune(out, _configure_tuning(arguments), is_json=is_json)
+        tune(out, tuning, is_json=is_json)
     elif arguments.qdrant:
         mirror(out, arguments.qdrant, is_json=is_json)
     elif arguments.catalog or arguments.features:
         summary = _index_features(arguments) if arguments.features else _update(arguments)
-        _report(summary, tune_when_large(out, _configure_tuning(arguments)), arguments)
+        _report(summary, tune_when_large(out, tuning), arguments)
     else:
         assert arguments.root is not None
         move(out, arguments.root, is_json=is_json)
@@ -144,6 +145,16 @@ def _check(arguments: Arguments) -> None:
     asked = [name for name, is_asked in jobs.items() if is_asked]
     if len(asked) > 1:
         raise ValueError(f"{asked[0]} and {asked[1]} are two jobs; give one at a time")
+    for job in ("--status", "--remove", "--tune", "--qdrant"):
+        given = [
+            name
+            for name in ("catalog", "root", "split", "prune")
+            if asked == [job] and getattr(arguments, name)
+        ]
+        if given:
+            raise ValueError(f"{job} takes the index as it is; leave out --{given[0]}")
+    if arguments.root is not None and asked and arguments.catalog is None and arguments.watch is None:
+        raise ValueError("--root goes with --catalog, or alone; without a catalog paths stay as they are")
     is_moved = arguments.root is not None and not asked and arguments.catalog is None
     if not (asked or is_moved) or (asked == ["--encoder"] and arguments.catalog is None):
         raise ValueError(
@@ -246,10 +257,6 @@ def _index_features(arguments: Arguments) -> IndexSummary:
             is_pruned=arguments.prune,
             progress=progress,
         )
-
-
-def _configure_tuning(arguments: Arguments) -> Tuning:
-    return Tuning(arguments.target_recall, arguments.recall_k, arguments.exact_below)
 
 
 def _report(summary: IndexSummary, tuned: list[TunedIndex], arguments: Arguments) -> None:

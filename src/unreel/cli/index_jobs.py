@@ -4,28 +4,39 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from unreel.cli.terminal import ProgressBar, format_duration, print_summary
 from unreel.search.index_schema import UNITS, Unit
 from unreel.search.index_status import describe_index
 from unreel.search.index_store import IndexStore
 from unreel.search.indexing import find_video
-from unreel.search.qdrant_engine import QdrantEngine
+from unreel.search.qdrant_engine import MEMORY, QdrantEngine
 from unreel.search.tuned_index import TunedIndex, read_tuned
-from unreel.search.tuning import tune_index
+from unreel.search.tuning import check_target, tune_index
 
 _GROWTH = 4
 """An index that has grown by this factor since it was tuned is tuned again."""
 
 
-class Tuning(NamedTuple):
-    """What search is to find, and from how many vectors on it may miss some."""
+@dataclass(frozen=True)
+class Tuning:
+    """What search is to find, and from how many vectors on it may miss some.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
 
     target_recall: float
     recall_k: int
     exact_below: int
+
+    def __post_init__(self) -> None:
+        check_target(self.target_recall, self.recall_k)
+        if self.exact_below < 0:
+            raise ValueError(f"exact_below must be 0 or more, got {self.exact_below}")
 
 
 def remove_videos(out: Path, names: Sequence[str], *, is_json: bool) -> None:
@@ -48,7 +59,15 @@ def move(out: Path, root: Path, *, is_json: bool) -> None:
 
 
 def mirror(out: Path, location: str, *, is_json: bool) -> None:
-    """Bring a mirror in Qdrant in line with the index."""
+    """Bring a mirror in Qdrant in line with the index.
+
+    Raises:
+        ValueError: the mirror would be gone with this process.
+    """
+    if location == MEMORY:
+        raise ValueError(
+            f"{location} is gone when the command ends; give the address of a server, or a folder"
+        )
     store = IndexStore.open(out)
     values: dict[str, Any] = {"out": str(out), "qdrant": location}
     rows: dict[str, object] = {"mirror": location}

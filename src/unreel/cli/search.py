@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,7 @@ from unreel.search.video_index import VideoIndex
 
 _EXAMPLE = """unreel search query.mp4 --index videos.index --top-k 5
   unreel search match.mp4@62.5-66 --index videos.index --unit clip --label serve --min-sec 10
+  unreel search query.mp4 --index videos.index --qdrant http://localhost:6333
   unreel search query.mp4 --encoder runs/ccl/encoder --features features.parquet"""
 
 
@@ -78,6 +80,8 @@ def main(argv: list[str]) -> None:
     )
     if (arguments.index is None) == (arguments.features is None):
         raise ValueError("say what to search: --index, or --features and --encoder")
+    if arguments.features is not None and arguments.qdrant:
+        raise ValueError("--qdrant holds a mirror of an index; give --index")
     if arguments.features is not None:
         _search_table(arguments, arguments.features)
     elif arguments.index is not None:
@@ -85,7 +89,11 @@ def main(argv: list[str]) -> None:
 
 
 def _search_index(arguments: Arguments, path: Path) -> None:
-    index = VideoIndex.open(path, qdrant=arguments.qdrant)
+    with closing(VideoIndex.open(path, qdrant=arguments.qdrant)) as index:
+        _answer(arguments, path, index)
+
+
+def _answer(arguments: Arguments, path: Path, index: VideoIndex) -> None:
     query = parse_query(arguments.query)
     answer = search_index(
         index,

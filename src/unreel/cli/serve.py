@@ -26,6 +26,8 @@ class Arguments:
 
     index: Path
     """File that `unreel index` wrote."""
+    qdrant: str = ""
+    """Search the mirror of the index there: address of a Qdrant server, or a folder; see `unreel index`."""
     encoder: Path | None = None
     """Folder of the encoder that made it; by default the one that the index names, if it is still there."""
     runs: Path | None = None
@@ -90,6 +92,7 @@ def build_settings(arguments: Arguments) -> "ServeSettings":
         token = secrets.token_urlsafe(24)
     return ServeSettings(
         index=arguments.index,
+        qdrant=arguments.qdrant,
         encoder=arguments.encoder,
         runs=arguments.runs,
         host=arguments.host,
@@ -119,5 +122,7 @@ def _announce(address: str, context: "WebContext", is_opened: bool) -> None:
     print_summary("Serving", rows)
     if context.encoder is None:
         print_warning(f"files cannot be searched with: {context.encoder_note}; give --encoder")
+    if context.folder_note:
+        print_warning(context.folder_note)
     if is_opened:
         webbrowser.open(link)

@@ -65,7 +65,10 @@ class ApproximateEngine:
         self, queries_QD: NDArray[np.float32], top_k: int, allowed: NDArray[np.int64] | None = None
     ) -> Found:
         """Return scores and keys of the nearest vectors that were found, best first."""
-        mask_A, num_probes = self._alive_A, self._effort.num_probes
+        # More neighbours lie farther off: in more of the lists, and behind more of the codes.
+        share = max(1.0, top_k / self._effort.top_k)
+        mask_A, num_probes = self._alive_A, math.ceil(self._effort.num_probes * share)
+        num_allowed = len(self._cache.keys)
         if allowed is not None:
             mask_A, num_allowed = self._find_mask(allowed)
             if num_allowed <= max(top_k, EXACT_SHARE * len(self._cache.keys)):
@@ -73,7 +76,7 @@ class ApproximateEngine:
             # The fewer may be found, the farther are the nearest of them. The square was measured: with every
             # tenth vector of a cluster allowed, ten times the lists find 94 %, a hundred times all.
             num_probes = math.ceil(num_probes * (len(self._codes) / num_allowed) ** 2)
-        num_candidates = math.ceil(self._effort.num_candidates * max(1.0, top_k / self._effort.top_k))
+        num_candidates = math.ceil(self._effort.num_candidates * share)
         unit_QD = queries_QD * inverse_norms(queries_QD, "query")[:, None]
         numbers_QR = self._codes.search(unit_QD, num_candidates, num_probes, mask_A)
         scores_QK = np.full((len(unit_QD), top_k), -np.inf, dtype=np.float32)
@@ -82,6 +85,8 @@ class ApproximateEngine:
             scores, keys = self._compare(unit_D, self._rows_A[numbers_R[numbers_R >= 0]], top_k)
             scores_QK[query, : len(scores)] = scores
             keys_QK[query, : len(keys)] = keys
+        if (keys_QK[:, min(top_k, num_allowed) - 1] == NO_KEY).any():
+            return self._exact.search(queries_QD, top_k, allowed)
         return scores_QK, keys_QK
 
     def _compare(self, unit_D: NDArray[np.float32], rows_R: NDArray[np.int64], top_k: int) -> Found:

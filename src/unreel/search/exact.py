@@ -89,10 +89,15 @@ class ExactIndex:
         buffer_QG = np.empty((len(unit_QD), min(size, len(self))), dtype=np.float32)
         for start in range(0, len(self), size):
             block = slice(start, start + size)
-            rows = None if allowed_G is None else start + np.flatnonzero(allowed_G[block])
-            if rows is not None and not len(rows):
+            mask_G = None if allowed_G is None else allowed_G[block]
+            num_allowed = np.count_nonzero(mask_G) if mask_G is not None else size
+            if not num_allowed:
                 continue
+            is_copied = mask_G is not None and num_allowed <= _COPIED_SHARE * len(mask_G)
+            rows = start + np.flatnonzero(mask_G) if mask_G is not None and is_copied else None
             scores_QG = self._score(unit_QD, block, rows, buffer_QG)
+            if mask_G is not None and not is_copied:
+                scores_QG.masked_fill_(torch.from_numpy(~mask_G), -torch.inf)
             # In most blocks nothing is better than what was found before; a maximum tells it at little cost.
             better = torch.nonzero(scores_QG.amax(dim=1) > best_scores[:, -1])[:, 0]
             if not len(better):
@@ -115,12 +120,9 @@ class ExactIndex:
         rows: NDArray[np.int64] | None,
         buffer_QG: NDArray[np.float32],
     ) -> Tensor:
-        """Return the cosines with the rows of a block, or with some of its rows."""
-        scales_G = self._scales_G[block]
-        is_copied = rows is not None and len(rows) <= _COPIED_SHARE * len(scales_G)
-        vectors_GD = self._vectors_GD[rows if is_copied else block]
-        if is_copied:
-            scales_G = self._scales_G[rows]
+        """Return the cosines with the rows of a block, or with some of its rows, in the buffer."""
+        chosen = block if rows is None else rows
+        vectors_GD, scales_G = self._vectors_GD[chosen], self._scales_G[chosen]
         scores_QG = buffer_QG[:, : len(scales_G)]
         # numpy is faster by a fifth for one query, torch for many.
         if len(unit_QD) == 1:
@@ -128,8 +130,6 @@ class ExactIndex:
         else:
             torch.mm(_share(unit_QD), _share(vectors_GD).T, out=_share(scores_QG))
         scores_QG *= scales_G
-        if rows is not None and not is_copied:
-            scores_QG = scores_QG[:, rows - block.start]
         return torch.from_numpy(scores_QG)
 
 

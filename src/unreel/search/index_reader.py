@@ -56,9 +56,10 @@ class IndexReader:
         """Tells this index from any other, at the same path too."""
         return str(self._all("SELECT value FROM settings WHERE name = 'identity'")[0][0])
 
-    def count_keys(self, unit: Unit) -> int:
-        """Return the number of vectors of a unit."""
-        return self._number(f"SELECT COUNT(*) FROM {unit}s")
+    def count_keys(self, unit: Unit, after_key: int = 0) -> int:
+        """Return the number of vectors of a unit, or of those with larger keys."""
+        condition = f" WHERE key > {int(after_key)}" if after_key else ""
+        return self._number(f"SELECT COUNT(*) FROM {unit}s{condition}")
 
     def last_key(self, unit: Unit) -> int:
         """Return the largest key that was ever given, 0 for none."""
@@ -66,10 +67,13 @@ class IndexReader:
 
     def last_removal(self) -> int:
         """Return the number of the latest removal, 0 for none."""
-        return self._number("SELECT COALESCE(MAX(number), 0) FROM removals")
+        return self._number("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'removals'")
 
-    def removed_since(self, unit: Unit, removal: int) -> NDArray[np.int64]:
-        """Return the keys that were removed after a removal, ascending."""
+    def removed_since(self, unit: Unit, removal: int) -> NDArray[np.int64] | None:
+        """Return the keys that were removed after a removal, ascending; None when that is forgotten."""
+        is_known = self._number("SELECT EXISTS (SELECT 1 FROM removals WHERE number = ?)", removal + 1)
+        if removal < self.last_removal() and not is_known:
+            return None
         rows = self._all("SELECT key FROM removals WHERE number > ? AND unit = ? ORDER BY key", removal, unit)
         return np.array(rows, dtype=np.int64).reshape(-1)
 

@@ -21,6 +21,8 @@ FORMAT_VERSION = 1
 _APPLICATION_ID = 0x756E7265
 _SECONDS_TO_WAIT = 60.0
 _SUFFIXES = ("", "-wal", "-shm")
+_KEPT_REMOVALS = 1_000_000
+"""So many notes of removed keys stay; caches and mirrors that were made before them are made anew."""
 _NEW_TOKEN = "hex(randomblob(8))"
 # Every change leaves a number and a word of chance, by which copies are told apart that grew in two ways.
 # Vectors have a table of their own: a search by label should not read past a gigabyte of numbers.
@@ -183,6 +185,8 @@ def transaction(path: Path, identity: str = "") -> Iterator[sqlite3.Connection]:
             yield connection
             if connection.total_changes > before:
                 connection.execute(f"INSERT INTO changes (token) VALUES ({_NEW_TOKEN})")
+                last = "(SELECT seq FROM sqlite_sequence WHERE name = 'removals')"
+                connection.execute(f"DELETE FROM removals WHERE number <= {last} - {_KEPT_REMOVALS}")
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:

@@ -143,9 +143,9 @@ class IndexStore:
         self._set_info(replace(self.info, root=str(root.absolute())))
 
     def _set_info(self, info: IndexInfo) -> None:
-        self.info = info
         with self._change() as connection:
             connection.execute("UPDATE settings SET value = ? WHERE name = 'info'", (info.to_json(),))
+        self.info = info
 
     def _change(self) -> AbstractContextManager[sqlite3.Connection]:
         return transaction(self.path, self.identity)

@@ -7,8 +7,10 @@ trials.
 
 import importlib
 import os
+import re
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,12 @@ from unreel.search.index_store import IndexStore
 # Q queries, D features, K neighbours
 
 API_KEY_VARIABLE = "UNREEL_QDRANT_API_KEY"
+MEMORY = ":memory:"
+"""Stands for a mirror that is gone when the process ends."""
 _STATE_ID = 0
 """Keys start at 1; this point holds what the collection shows."""
+_SCHEMES = ("http://", "https://")
+_NO_SCHEME = re.compile(r"[\w.-]+:\d+/?")
 _BATCH = 1000
 _TIMEOUT_SEC = 30
 
@@ -70,9 +76,11 @@ class QdrantEngine:
 
     Raises:
         SearchError: qdrant-client is not installed, or the folder is used by another process.
+        ValueError: the location is neither an address with its scheme nor a folder.
     """
 
     def __init__(self, location: str, store: IndexStore, unit: Unit, collection: str = "") -> None:
+        check_location(location)
         self.collection = collection or f"unreel_{store.identity[:12]}_{unit}"
         self._location = location
         self._store = store
@@ -85,8 +93,11 @@ class QdrantEngine:
                 f"Qdrant needs the package qdrant-client ({error}); install it with "
                 "`pip install 'unreel[qdrant]'`"
             ) from error
+        place = _choose_location(location, self.collection)
+        # A server answers many at once; local mode changes its arrays while others look at them.
+        self._turn: AbstractContextManager[object] = nullcontext() if "url" in place else threading.RLock()
         with self._explain():
-            self._client = client(**_choose_location(location, self.collection))
+            self._client = client(**place)
 
     @property
     def name(self) -> str:
@@ -110,7 +121,7 @@ class QdrantEngine:
         with self._explain(), self._store.read() as reader:
             mirrored = self._prepare(reader)
             removed = reader.removed_since(self._unit, mirrored.last_removal)
-            gone = [int(key) for key in removed if key <= mirrored.last_key]
+            gone = [] if removed is None else [int(key) for key in removed if key <= mirrored.last_key]
             for part in _split(gone):
                 self._client.delete(self.collection, self._models.PointIdsList(points=part), wait=True)
             mirrored = replace(
@@ -120,7 +131,7 @@ class QdrantEngine:
                 last_removal=reader.last_removal(),
             )
             self._note(mirrored)
-            added, total = 0, reader.count_keys(self._unit)
+            added, total = 0, reader.count_keys(self._unit, mirrored.last_key)
             for keys, vectors in reader.iterate_vectors(self._unit, mirrored.last_key):
                 for rows in _split(range(len(keys))):
                     self._upsert(keys[rows], vectors[rows])
@@ -166,7 +177,7 @@ class QdrantEngine:
             theirs = self._read_state()
             if theirs is not None:
                 self._check(ours, theirs)
-                if not theirs.token or reader.has_been(theirs.generation, theirs.token):
+                if not theirs.token or self._can_follow(reader, theirs):
                     return theirs
             elif self._client.count(self.collection).count:
                 raise SearchError(
@@ -179,6 +190,10 @@ class QdrantEngine:
         self._client.create_collection(self.collection, vectors_config=shape)
         self._note(ours)
         return ours
+
+    def _can_follow(self, reader: IndexReader, theirs: Mirrored) -> bool:
+        is_past = reader.has_been(theirs.generation, theirs.token)
+        return is_past and reader.removed_since(self._unit, theirs.last_removal) is not None
 
     def _check(self, ours: Mirrored, theirs: Mirrored) -> None:
         where = f"collection {self.collection!r} in {self._location}"
@@ -213,10 +228,11 @@ class QdrantEngine:
 
     @contextmanager
     def _explain(self) -> Iterator[None]:
-        """Turn what the client raises into one error with a remedy."""
+        """Turn what the client raises into one error with a remedy; where one is served at a time, wait."""
         exceptions: Any = importlib.import_module("qdrant_client.http.exceptions")
         try:
-            yield
+            with self._turn:
+                yield
         except (exceptions.ApiException, OSError) as error:
             raise SearchError(
                 f"Qdrant at {self._location} cannot be reached or refuses ({_shorten(error)}); check that it "
@@ -229,12 +245,26 @@ class QdrantEngine:
             ) from error
 
 
+def check_location(location: str) -> None:
+    """Refuse an address that lacks its scheme: it would be taken for a folder.
+
+    Raises:
+        ValueError: it is neither the address of a server nor a folder.
+    """
+    is_address = location.startswith(_SCHEMES)
+    if not is_address and ("://" in location or _NO_SCHEME.fullmatch(location)):
+        raise ValueError(
+            f"qdrant must be an address that begins with http:// or https://, a folder, or {MEMORY}, got "
+            f"{location!r}"
+        )
+
+
 def _choose_location(location: str, collection: str) -> dict[str, Any]:
-    if location.startswith(("http://", "https://")):
+    if location.startswith(_SCHEMES):
         api_key = os.environ.get(API_KEY_VARIABLE) or None
         # Asking for the version would only warn when there is no answer; the first request says so better.
         return {"url": location, "api_key": api_key, "timeout": _TIMEOUT_SEC, "check_compatibility": False}
-    if location == ":memory:":
+    if location == MEMORY:
         return {"location": location}
     # One process may open a folder once only, and searches both units.
     folder = str(Path(location, collection))

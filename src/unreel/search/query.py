@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -140,7 +140,8 @@ def read_query_clips(
 ) -> NDArray[np.uint8]:
     """Decode the clips of a video, or of a stretch of it, as an encoder wants them.
 
-    The stretch is treated as if the video consisted of its frames alone.
+    The stretch is treated as if the video consisted of its frames alone. A file that is as its packets say is
+    not decoded as a whole.
 
     Args:
         path: any file that decodes.
@@ -156,8 +157,24 @@ def read_query_clips(
     Raises:
         VideoError: the file is no video that decodes, or has no frame in that stretch.
     """
-    index = probe_video(path, time_limit_sec=time_limit_sec).index
-    frames = find_frames(path, index, start_sec, end_sec)
+    stretch = (start_sec, end_sec)
+    try:
+        return _read_clips(path, spec, clips_per_video, stretch, time_limit_sec, check="packets")
+    except VideoError:  # perhaps it is damaged somewhere; which frames it has, only decoding tells
+        return _read_clips(path, spec, clips_per_video, stretch, time_limit_sec, check="decode")
+
+
+def _read_clips(
+    path: Path,
+    spec: InputSpec,
+    clips_per_video: int,
+    stretch: tuple[float, float],
+    time_limit_sec: float,
+    *,
+    check: Literal["decode", "packets"],
+) -> NDArray[np.uint8]:
+    index = probe_video(path, check=check, time_limit_sec=time_limit_sec).index
+    frames = find_frames(path, index, *stretch)
     sampling = spec.build_sampling(clips_per_video)
     plan = sampling.sample(len(frames), build_generator("no chance in testing"))
     return ClipDecoder(spec.frame_size, time_limit_sec=time_limit_sec).decode(

@@ -83,6 +83,15 @@ def find_tuned_file(store: IndexStore, unit: Unit) -> Path:
     return store.cache_folder / f"{unit}.codes"
 
 
+def identify_tuned(store: IndexStore, unit: Unit) -> tuple[int, ...]:
+    """Return what tells the file of a unit's codes from any other; nothing when there is none."""
+    try:
+        status = find_tuned_file(store, unit).stat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def save_tuned(store: IndexStore, tuned: TunedIndex, stamp: CacheStamp, codes: Codes | None) -> None:
     """Write what was found out, and the codes where search is not exact.
 

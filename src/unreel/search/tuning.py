@@ -62,7 +62,7 @@ def tune_index(
 
     Args:
         path: of the index.
-        target_recall: share of the true nearest neighbours that is to be found, in (0, 1].
+        target_recall: share of the true nearest neighbours that is to be found, in (0, 1]; 1 is exact search.
         top_k: k, neighbours per query.
         unit: whether whole videos or clips are compared.
         num_queries: of each measurement.
@@ -76,10 +76,7 @@ def tune_index(
         SearchError: the index is missing, damaged or empty, or its cache folder cannot be written.
         ValueError: an argument is out of range.
     """
-    if not 0 < target_recall <= 1:
-        raise ValueError(f"target_recall must be above 0 and at most 1, got {target_recall}")
-    if top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}")
+    check_target(target_recall, top_k)
     if num_queries < 10:
         raise ValueError(
             f"num_queries must be at least 10 to tell one recall from another, got {num_queries}"
@@ -99,6 +96,18 @@ def tune_index(
             f"cannot write to {store.cache_folder} ({error}); make room there, or let it be written to"
         ) from error
     return tuned
+
+
+def check_target(target_recall: float, top_k: int) -> None:
+    """Refuse what no search can be tuned to.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if not 0 < target_recall <= 1:
+        raise ValueError(f"target_recall must be above 0 and at most 1, got {target_recall}")
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
 
 
 def _take_vectors(store: IndexStore, unit: Unit) -> VectorCache:
@@ -127,7 +136,8 @@ def choose_search(
         progress: is told of the vectors that are encoded.
     """
     exact = ExactEngine(cache.keys, cache.vectors, cache.scales)
-    if len(cache.keys) < max(_MIN_ROWS, 20 * wanted.top_k):
+    # No number of queries shows that none of the others misses a neighbour.
+    if wanted.target_recall == 1 or len(cache.keys) < max(_MIN_ROWS, 20 * wanted.top_k):
         return wanted, None
     drawn = draw_questions(cache, exact, wanted.top_k, num_queries * (1 + _NUM_CHECKS), seed)
     choosing, checking = drawn.select(slice(num_queries)), drawn.select(slice(num_queries, None))

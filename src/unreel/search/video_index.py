@@ -12,42 +12,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unreel.errors import SearchError
-from unreel.search.engine import NO_KEY, Engine, ExactEngine, merge_found
+from unreel.search.engine import NO_KEY, Engine, merge_found
 from unreel.search.exact import inverse_norms
 from unreel.search.filters import NO_FILTER, Filter
 from unreel.search.hits import Hit
 from unreel.search.index_reader import IndexReader
 from unreel.search.index_schema import UNITS, Unit
 from unreel.search.index_store import IndexStore
-from unreel.search.qdrant_engine import QdrantEngine
-from unreel.search.tuned_index import open_approximate
+from unreel.search.layers import Layers, build_layers
+from unreel.search.qdrant_engine import QdrantEngine, check_location
 from unreel.search.vector_cache import VectorCache
 
 # D features, G gallery
 
 _KEPT_SELECTIONS = 16
-_MAX_STALE_SHARE = 0.1
-_MAX_STALE_ROWS = 1000
-"""So many vectors may be new or gone since the cache was made before it is made anew."""
 
 
 @dataclass(frozen=True)
-class _Layers:
-    """What is searched while the index stays as it is.
-
-    Attributes:
-        token: of the state of the index.
-        cache: most of its vectors; None when they are searched elsewhere.
-        engines: the one over the cache, and one over what is new since; or the one elsewhere.
-        alive: ascending keys of all vectors; None when none was removed since the cache was made.
-        rows: vectors that the engines hold together.
-    """
+class _Mirror:
+    """A mirror that shows a state of the index, or a later one, in the place of `Layers`."""
 
     token: str
-    cache: VectorCache | None
     engines: tuple[Engine, ...]
-    alive: NDArray[np.int64] | None
     rows: int
+    alive: None = None
 
 
 class VideoIndex:
@@ -63,14 +51,19 @@ class VideoIndex:
         store: the file.
         qdrant: where a mirror of the index is searched instead: address of a server, a folder, or
             ``":memory:"``; it is brought in line before each search that needs it.
+
+    Raises:
+        ValueError: the mirror is neither at an address with its scheme nor in a folder.
     """
 
     def __init__(self, store: IndexStore, *, qdrant: str = "") -> None:
+        check_location(qdrant)
         self.store = store
         self._qdrant = qdrant
-        self._mirrors: dict[Unit, QdrantEngine] = {}
+        self._clients: dict[Unit, QdrantEngine] = {}
+        self._mirrors: dict[Unit, _Mirror] = {}
         self._lock = threading.Lock()
-        self._layers: dict[Unit, _Layers] = {}
+        self._layers: dict[Unit, Layers] = {}
         self._selections: OrderedDict[tuple[str, Unit, Filter], NDArray[np.int64]] = OrderedDict()
 
     @classmethod
@@ -85,6 +78,14 @@ class VideoIndex:
             SearchError: the file is missing, damaged, no index, or of another version.
         """
         return cls(IndexStore.open(path), qdrant=qdrant)
+
+    def close(self) -> None:
+        """Let go of a mirror; without one there is nothing to let go of."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+            self._mirrors.clear()
 
     def search(
         self,
@@ -179,49 +180,40 @@ class VideoIndex:
         return query.astype(np.float32).reshape(1, -1)
 
     @contextmanager
-    def _look(self, unit: Unit) -> Iterator[tuple[IndexReader, _Layers]]:
+    def _look(self, unit: Unit) -> Iterator[tuple[IndexReader, Layers | _Mirror]]:
         """Look into the index as it is now, and at engines that show this very state."""
         if unit not in UNITS:
             raise ValueError(f"unit must be 'video' or 'clip', got {unit!r}")
         with ExitStack() as stack:
             with self._lock:
-                known = self._layers.get(unit)
-                cache = known.cache if known else None
-                if cache is None and not self._qdrant:
-                    cache = VectorCache.load(self.store, unit)
-                # Opened when the cache is in hand: no cache is newer than what this reader sees.
-                reader = stack.enter_context(self.store.read())
-                if known is None or known.token != reader.token:
-                    known = self._layers[unit] = self._build_layers(unit, reader, cache)
-            yield reader, known
+                reader, layers = self._look_up(unit, stack)
+            yield reader, layers
 
-    def _build_layers(self, unit: Unit, reader: IndexReader, cache: VectorCache | None) -> _Layers:
+    def _look_up(self, unit: Unit, stack: ExitStack) -> tuple[IndexReader, Layers | _Mirror]:
         if self._qdrant:
-            mirror = self._bring_mirror_in_line(unit)
-            return _Layers(reader.token, None, (mirror,), None, reader.count_keys(unit))
-        if cache is None or _is_stale(cache, unit, reader):
-            cache = VectorCache.build(self.store, unit, reader)
-        exact = ExactEngine(cache.keys, cache.vectors, cache.scales)
-        engines: list[Engine] = [open_approximate(self.store, unit, cache, reader) or exact]
-        recent = list(reader.iterate_vectors(unit, cache.stamp.last_key))
-        alive, rows = None, len(cache.keys)
-        if recent:
-            keys_G = np.concatenate([keys for keys, _ in recent])
-            rows += len(keys_G)
-            engines.append(ExactEngine(keys_G, np.concatenate([vectors for _, vectors in recent])))
-        removed = reader.removed_since(unit, cache.stamp.last_removal)
-        if np.isin(removed, cache.keys).any():
-            alive = reader.select_keys(unit, NO_FILTER)
-        return _Layers(reader.token, cache, tuple(engines), alive, rows)
+            reader = stack.enter_context(self.store.read())
+            mirror = self._mirrors.get(unit)
+            if mirror is None or mirror.token != reader.token:
+                engine = self._bring_mirror_in_line(unit)
+                mirror = _Mirror(reader.token, (engine,), reader.count_keys(unit))
+                self._mirrors[unit] = mirror
+            return reader, mirror
+        known = self._layers.get(unit)
+        cache = known.cache if known else VectorCache.load(self.store, unit)
+        # Opened when the cache is in hand: no cache is newer than what this reader sees.
+        reader = stack.enter_context(self.store.read())
+        if known is None or not known.are_current(self.store, unit, reader):
+            known = self._layers[unit] = build_layers(self.store, unit, reader, cache, known)
+        return reader, known
 
     def _bring_mirror_in_line(self, unit: Unit) -> QdrantEngine:
-        if unit not in self._mirrors:
-            self._mirrors[unit] = QdrantEngine(self._qdrant, self.store, unit)
-        self._mirrors[unit].sync()
-        return self._mirrors[unit]
+        if unit not in self._clients:
+            self._clients[unit] = QdrantEngine(self._qdrant, self.store, unit)
+        self._clients[unit].sync()
+        return self._clients[unit]
 
     def _select(
-        self, layers: _Layers, unit: Unit, wanted: Filter, reader: IndexReader
+        self, layers: Layers | _Mirror, unit: Unit, wanted: Filter, reader: IndexReader
     ) -> NDArray[np.int64] | None:
         """Return the keys that may be found, the same array for the same question."""
         if wanted.is_empty:
@@ -237,15 +229,6 @@ class VideoIndex:
             while len(self._selections) > _KEPT_SELECTIONS:
                 self._selections.popitem(last=False)
         return keys
-
-
-def _is_stale(cache: VectorCache, unit: Unit, reader: IndexReader) -> bool:
-    """Say whether a cache is of another past, or so much has changed since that another is due."""
-    if not reader.has_been(cache.stamp.generation, cache.stamp.token):
-        return True
-    removed = np.isin(reader.removed_since(unit, cache.stamp.last_removal), cache.keys).sum()
-    added = reader.count_keys(unit) - (len(cache.keys) - removed)
-    return bool(added + removed > max(_MAX_STALE_ROWS, _MAX_STALE_SHARE * len(cache.keys)))
 
 
 def _describe(

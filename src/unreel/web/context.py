@@ -1,5 +1,7 @@
 """What all requests share: the index, the encoder, and the services around them."""
 
+import shutil
+import tempfile
 import threading
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from unreel.web.run_service import RunService
 from unreel.web.settings import ServeSettings
 from unreel.web.upload_folder import UploadFolder
 
+_FOLDERS = ("uploads", "converted", "thumbnails", "maps")
+
 
 class WebContext:
     """What all requests share.
@@ -31,6 +35,8 @@ class WebContext:
         pictures: draws videos.
         maps: of the collection.
         runs: training runs.
+        work_folder: where the files lie that are made for visitors.
+        folder_note: why what is made for visitors is not kept; "" when it is.
 
     Args:
         settings: what is served, and to whom.
@@ -38,18 +44,18 @@ class WebContext:
     Raises:
         SearchError: the index is missing or damaged, or the given encoder is not the one that made it.
         UnreelError: the given encoder cannot be loaded.
-        OSError: the index's cache folder cannot be written.
     """
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
         self.name = settings.index.stem
         self._lock = threading.Lock()
-        self._index = VideoIndex.open(settings.index)
+        self._index = VideoIndex.open(settings.index, qdrant=settings.qdrant)
         self._file = _identify(settings.index)
         info = self._index.store.info
         self.encoder, self.encoder_note = _load_encoder(settings, info)
-        folder = self._index.store.cache_folder
+        self.work_folder, self.folder_note = _choose_folder(self._index.store.cache_folder)
+        folder = self.work_folder
         self.queries = QueryStore(settings.query.max_kept, settings.query.kept_sec)
         self._uploads = UploadFolder(folder / "uploads")
         self._query_service: QueryService | None = None
@@ -72,7 +78,8 @@ class WebContext:
             file = _identify(self.settings.index)
             with self._lock:
                 if file != self._file:
-                    self._index, self._file = VideoIndex.open(self.settings.index), file
+                    self._index = VideoIndex.open(self.settings.index, qdrant=self.settings.qdrant)
+                    self._file = file
                 return self._index
         except (SearchError, OSError) as error:
             raise explain_index_error(error) from error
@@ -100,6 +107,25 @@ class WebContext:
             if service is not None:
                 service.close()
         self._uploads.close()
+        self._index.close()
+        if self.folder_note:
+            shutil.rmtree(self.work_folder, ignore_errors=True)
+
+
+def _choose_folder(cache: Path) -> tuple[Path, str]:
+    """Return where to put what is made for visitors, and why that is not the cache of the index."""
+    try:
+        for name in _FOLDERS:
+            (cache / name).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=cache / name):
+                pass
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="unreel-serve-"))
+        note = (
+            f"{cache} cannot be written ({str(error.strerror).lower()}): pictures, converted videos and maps "
+        )
+        return folder, f"{note}are kept in {folder} until the server ends"
+    return cache, ""
 
 
 def _identify(path: Path) -> tuple[int, int]:

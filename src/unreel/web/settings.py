@@ -85,6 +85,8 @@ class ServeSettings:
 
     index: Path
     """File that `unreel index` wrote."""
+    qdrant: str = ""
+    """Where a mirror of the index is searched instead; see `VideoIndex`."""
     encoder: Path | None = None
     """Folder of the encoder that made the index; None takes the one that the index names, if it is there."""
     runs: Path | None = None
