@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unreel.machine import count_cores, end_with_parent, read_memory_mb
+from unreel.machine import count_cores, end_with_parent, read_free_memory_mb, read_memory_mb
 
 
 def write_limits(root: Path, *, cpu: str = "", memory: str = "", total_kb: int = 0) -> Path:
@@ -65,6 +65,28 @@ def test_memory_without_a_limit_is_the_machines(limit: str, tmp_path: Path) -> N
 
 def test_unknown_memory_is_zero(tmp_path: Path) -> None:
     assert read_memory_mb(tmp_path) == 0
+    assert read_free_memory_mb(tmp_path) == 0
+
+
+def test_free_memory_is_what_the_machine_can_give(tmp_path: Path) -> None:
+    write_limits(tmp_path, memory="max", total_kb=8 * 1024**2)
+    assert read_free_memory_mb(tmp_path) == 0
+    with (tmp_path / "proc/meminfo").open("a") as file:
+        file.write(f"MemAvailable:  {3 * 1024**2} kB\n")
+    assert read_free_memory_mb(tmp_path) == 3072
+
+
+def test_free_memory_is_cut_by_the_limit_and_files_in_memory_count_as_free(tmp_path: Path) -> None:
+    """Of 1000 MiB 700 are in use, of them 100 + 50 by files; those that processes share stay."""
+    group = write_limits(tmp_path, memory=str(1000 * 1024**2)) / "sys/fs/cgroup"
+    (group / "memory.current").write_text(f"{700 * 1024**2}\n")
+    assert read_free_memory_mb(tmp_path) == 300
+    shares = {"file": 350, "shmem": 200, "inactive_file": 100, "active_file": 50, "active_anon": 400}
+    lines = [f"{name} {size * 1024**2}" for name, size in shares.items()]
+    (group / "memory.stat").write_text("\n".join(lines) + "\n")
+    assert read_free_memory_mb(tmp_path) == 450
+    (group / "memory.current").write_text(f"{1900 * 1024**2}\n")
+    assert read_free_memory_mb(tmp_path) == 0
 
 
 def test_this_machine_has_cores() -> None:

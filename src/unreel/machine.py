@@ -37,6 +37,25 @@ def read_memory_mb(root: Path = Path("/")) -> int:
     return min(sizes, default=0)
 
 
+def read_free_memory_mb(root: Path = Path("/")) -> int:
+    """Return the memory in MiB that this process could still get, cut by the container's limit.
+
+    What files take in memory counts as free: the system gives it up when it is needed. 0 when unknown.
+
+    Args:
+        root: of the file system in which the limits stand.
+    """
+    found = re.search(r"^MemAvailable: +(\d+) kB", _read(root / "proc/meminfo"), flags=re.MULTILINE)
+    sizes = [int(found[1]) // 1024] if found else []
+    group = root / "sys/fs/cgroup"
+    limit, used = _read(group / "memory.max"), _read(group / "memory.current")
+    if limit.isdigit() and used.isdigit():
+        # Pages that processes share are not among those of files, though the sum "file" has them too.
+        lines = re.findall(r"^(?:in)?active_file (\d+)$", _read(group / "memory.stat"), flags=re.MULTILINE)
+        sizes.append(max(0, int(limit) - int(used) + sum(map(int, lines))) // _MB)
+    return min(sizes, default=0)
+
+
 def end_with_parent() -> None:
     """End this process as soon as the one that started it by `multiprocessing` has ended, however that did.
 

@@ -1,5 +1,6 @@
 """A batch carries its videos' identity and randomness with it."""
 
+import dataclasses
 from dataclasses import FrozenInstanceError
 
 import numpy as np
@@ -69,6 +70,16 @@ def test_pinning_asks_for_the_pictures_and_the_identities(
     copy = batch.pin_memory()
     assert pinned == [batch.frames_BNTHWC.shape, batch.video_index_B.shape, batch.labels_B.shape]
     assert torch.equal(copy.frames_BNTHWC, batch.frames_BNTHWC)
+
+
+def test_pictures_that_are_on_a_device_are_not_pinned(
+    batch: VideoBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = batch.frames_BNTHWC.to("meta")
+    pinned: list[torch.Size] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor.shape) or tensor)
+    assert dataclasses.replace(batch, frames_BNTHWC=there).pin_memory().frames_BNTHWC is there
+    assert pinned == [batch.video_index_B.shape, batch.labels_B.shape]
 
 
 @pytest.mark.gpu

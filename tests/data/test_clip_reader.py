@@ -12,6 +12,7 @@ from unreel.data.catalog import Catalog, CatalogMotion
 from unreel.data.clip_reader import ClipReader, ReadVideo, collate_videos
 from unreel.data.clips import RandomClips
 from unreel.data.decode import ClipDecoder, FrameSize
+from unreel.data.device_frames import DeviceClips, stack_clips
 from unreel.data.targeted_clips import TargetedClips
 from unreel.errors import VideoError
 
@@ -19,9 +20,12 @@ CLIPS = RandomClips(count=2, num_frames=4, frame_stride=2)
 SIZE = FrameSize(12, 16)
 
 
-def build_reader(corpus: Path, *, seed: int = 0, is_cached: bool = False) -> ClipReader:
+def build_reader(corpus: Path, *, seed: int = 0, cache_on: str = "") -> ClipReader:
     catalog = Catalog.load(corpus)
-    cache = FrameCache(catalog, SIZE, limit_mb=64, num_threads=1, time_limit_sec=5) if is_cached else None
+    device = None if cache_on == "ram" else torch.device("cpu")
+    cache = None
+    if cache_on:
+        cache = FrameCache(catalog, SIZE, limit_mb=64, num_threads=1, time_limit_sec=5, device=device)
     return ClipReader(catalog, CLIPS, ClipDecoder(SIZE), seed=seed, cache=cache)
 
 
@@ -40,9 +44,12 @@ def test_what_is_read_is_what_the_plan_names(corpus: Path) -> None:
 
 
 def test_the_cache_changes_nothing(corpus: Path) -> None:
-    from_file, from_memory = read(build_reader(corpus), 5), read(build_reader(corpus, is_cached=True), 5)
-    assert np.array_equal(from_file.frames_NTHWC, from_memory.frames_NTHWC)
-    assert from_file.key == from_memory.key
+    from_file = read(build_reader(corpus), 5)
+    for cache_on in ("ram", "cpu"):
+        from_memory = read(build_reader(corpus, cache_on=cache_on), 5)
+        assert stack_clips([from_file.frames_NTHWC]).equal(stack_clips([from_memory.frames_NTHWC]))
+        assert isinstance(from_memory.frames_NTHWC, DeviceClips) == (cache_on == "cpu")
+        assert from_file.key == from_memory.key
 
 
 def test_frames_and_key_depend_on_seed_pass_and_video(corpus: Path) -> None:

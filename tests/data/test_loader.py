@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from unreel.data.batch import UnreadableBatch, VideoBatch
-from unreel.data.cache import FrameCache
 from unreel.data.catalog import Catalog
 from unreel.data.clips import FramePerPart, RandomClips
 from unreel.data.decode import ClipDecoder
@@ -109,18 +108,45 @@ def test_another_seed_gives_other_batches(train: Catalog) -> None:
     assert set(first.keys_B.tolist()).isdisjoint(other.keys_B.tolist())
 
 
-def test_the_cache_gives_the_same_frames_as_the_files(train: Catalog) -> None:
-    cache = build_cache(train, dataclasses.replace(CONFIG, cache="ram"))
+@pytest.mark.parametrize("cache_kind", ["ram", "device"])
+def test_the_cache_gives_the_same_frames_as_the_files(
+    train: Catalog, cache_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = build_cache(train, dataclasses.replace(CONFIG, cache=cache_kind))
     assert cache is not None
-    assert is_same(build_batches(train, cache=cache)[1], build_batches(train)[1])
+    expected = [read(build_batches(train), number) for number in range(4)]
+    monkeypatch.delattr(ClipDecoder, "decode")
+    batches = build_batches(train, cache=cache)
+    assert all(is_same(read(batches, number), expected[number]) for number in range(4))
+
+
+@pytest.mark.parametrize("cache_kind", ["ram", "device"])
+def test_what_cannot_be_read_fails_with_a_cache_as_it_does_without(damaged: Catalog, cache_kind: str) -> None:
+    """Of 02.mp4 some frames can be read and others not: it fails in some epochs only, in the same ones."""
+    path = damaged.root / "02.mp4"
+    content = bytearray(path.read_bytes())
+    end = content.index(b"moov") - 4  # of the last frames
+    content[end - 100 : end] = bytes(100)
+    path.write_bytes(content)
+    cache = build_cache(damaged, dataclasses.replace(CONFIG, cache=cache_kind))
+    plain, cached = build_batches(damaged), build_batches(damaged, cache=cache)
+    failed: list[str] = []
+    for number in range(24):
+        expected, got = read(plain, number), read(cached, number)
+        assert is_same(got, expected)
+        assert got.rejections == expected.rejections
+        failed += [Path(item.path).name for item in got.rejections]
+        names = [damaged.video(row).path.name for row in got.video_index_B.tolist()]
+        failed += [f"not {name}" for name in names if name == "02.mp4"]
+    assert {"01.mp4", "05.mp4", "02.mp4", "not 02.mp4"} == set(failed)
 
 
 def test_a_cache_beyond_its_budget_is_refused_before_it_is_filled(train: Catalog) -> None:
     with pytest.raises(ValueError, match=r"needs 0 MiB for 9 videos, data.cache_limit_mb is 0; raise"):
-        FrameCache(train, CONFIG.frame_size, limit_mb=0, num_threads=1, time_limit_sec=5)
+        build_cache(train, dataclasses.replace(CONFIG, cache="ram", cache_limit_mb=0))
 
 
-@pytest.mark.parametrize("cache_kind", ["none", "ram"])
+@pytest.mark.parametrize("cache_kind", ["none", "ram", "device"])
 def test_a_video_that_fails_is_replaced_and_named(damaged: Catalog, cache_kind: str) -> None:
     cache = build_cache(damaged, dataclasses.replace(CONFIG, cache=cache_kind))
     batches = build_batches(damaged, cache=cache)
@@ -192,7 +218,14 @@ def test_videos_of_several_sizes_are_padded_and_their_sizes_told(train: Catalog,
     batches = TrainingBatches(
         Catalog.load(tmp_path / "c.parquet"), CLIPS, DataConfig(height=10, width=0), seed=0, batch_size=2
     )
-    batch = batches[0]
+    batch = read(batches, 0)
+    for kind in ("ram", "device"):
+        config = DataConfig(height=10, width=0, cache=kind)  # type: ignore[arg-type]
+        catalog = Catalog.load(tmp_path / "c.parquet")
+        cached = TrainingBatches(
+            catalog, CLIPS, config, seed=0, batch_size=2, cache=build_cache(catalog, config)
+        )
+        assert is_same(read(cached, 0), batch)
     assert batch.frames_BNTHWC.shape == (2, 2, 4, 20, 20, 3)
     for clip, (height, width) in zip(batch.frames_BNTHWC, batch.sizes_B2.tolist(), strict=True):
         assert sorted((height, width)) == [10, 20]
@@ -242,8 +275,16 @@ def test_short_videos_are_left_out_with_the_reason(corpus: Path, tmp_path: Path)
 def test_the_number_of_workers_follows_the_cores_unless_given() -> None:
     assert count_workers(DataConfig(num_workers=3)) == 3
     assert count_workers(DataConfig(cache="ram")) == 0
+    assert count_workers(DataConfig(cache="device")) == 0
+    assert count_workers(DataConfig(cache="ram", num_workers=2)) == 2
     assert count_workers(DataConfig()) == count_cores()
     assert count_workers(DataConfig(), processes_per_machine=10_000) == 1
+
+
+def test_workers_that_could_not_reach_the_frames_are_refused() -> None:
+    assert DataConfig(cache="device", num_workers=0).num_workers == 0
+    with pytest.raises(ValueError, match=r"data.num_workers = 2, but with data.cache = 'device' .*at -1"):
+        DataConfig(cache="device", num_workers=2)
 
 
 def test_every_rule_for_clips_fits_the_loader(train: Catalog) -> None:

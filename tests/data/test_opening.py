@@ -64,6 +64,31 @@ def test_what_is_no_video_is_refused_with_its_reason(tmp_path: Path, make: objec
     assert refusal.value.frame_index is None
 
 
+@pytest.mark.parametrize("name", ["list", "list.mp4", "list.m3u8", "list.idx"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile other.ts\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{folder}/other.ts\n#EXT-X-ENDLIST\n",
+        "# VobSub index file, v7\nsize: 720x480\nid: en, index: 0\ntimestamp: 00:00:00:000, filepos: 000\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    ],
+    ids=["concat", "hls", "vobsub", "sdp"],
+)
+def test_what_names_other_files_is_refused_before_they_are_opened(
+    tmp_path: Path, text: str, name: str
+) -> None:
+    with av.open(str(tmp_path / "other.ts"), "w") as file:
+        video = file.add_stream("mpeg2video", rate=25)
+        video.width = video.height = 16
+        file.mux([*video.encode(draw_picture(16, "yuv420p")), *video.encode(None)])
+    write_bytes(tmp_path / "list.sub", bytes(4096))
+    path = write_bytes(tmp_path / name, text.replace("{folder}", str(tmp_path)).encode())
+    for quick in (False, True):
+        with pytest.raises(VideoError, match=r"is a play list that names other files|not a media file"):
+            open_container(path, Deadline(path, 5.0), quick=quick)
+
+
 def test_an_mp4_that_was_cut_off_is_told_from_noise(tmp_path: Path, path_of: KindPath) -> None:
     # The header (moov) of a plain MP4 stands at its end.
     path = write_bytes(tmp_path / "cut.mp4", path_of("h264").read_bytes()[:2000])

@@ -8,7 +8,7 @@ import torch
 from tests.data.test_loader import build_batches, is_same, read, train
 from unreel.data.catalog import Catalog
 from unreel.data.clips import RandomClips
-from unreel.data.loader import DataConfig, TrainingBatches, select_videos
+from unreel.data.loader import DataConfig, TrainingBatches, build_cache, select_videos
 from unreel.data.prefetch import build_loader
 
 __all__ = ["train"]  # the fixture
@@ -27,6 +27,22 @@ def test_workers_may_start_in_any_way_the_system_has(train: Catalog, monkeypatch
     monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", get_context("spawn"))
     (batch,) = build_loader(batches, first=1, last=2, num_workers=1, is_pinned=False)
     assert is_same(batch, read(batches, 1))
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_read_the_frames_in_memory_without_a_file(
+    train: Catalog, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DataConfig(height=12, width=16, cache="ram")
+    expected = read(build_batches(train), 1)
+    cache = build_cache(train, config)
+    elsewhere = Catalog(train.table, tmp_path)  # where no file is
+    assert cache is not None
+    cache._places = {tmp_path / path.name: place for path, place in cache._places.items()}
+    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", get_context(start))
+    batches = build_batches(elsewhere, cache=cache)
+    (batch,) = build_loader(batches, first=1, last=2, num_workers=1, is_pinned=False)
+    assert is_same(batch, expected)
 
 
 def test_a_loader_that_starts_later_goes_on_with_the_same_batches(train: Catalog) -> None:

@@ -211,7 +211,7 @@ def test_a_class_has_the_number_of_its_name_whatever_the_order_of_the_catalog(
     assert classes == ("speed0", "speed1", "speed2")
     source = open_videos(recipe, Rank(0, 1, 0))
     assert list(source.catalog.labels) != sorted(source.catalog.labels)
-    batches = source.open(ignore_progress)
+    batches = source.open(ignore_progress, torch.device("cpu"))
     method = recipe.method.build()
     for number in range(4):
         batch = batches[number]

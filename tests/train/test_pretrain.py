@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -86,10 +87,23 @@ def test_two_runs_of_one_seed_agree_to_the_bit_with_and_without_workers(
     assert is_same(load_weights(tmp_path / "run"), load_weights(finished))
 
 
-def test_frames_from_memory_train_the_same_weights(corpus: Path, finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cache", ["ram", "device"])
+def test_frames_from_memory_train_the_same_weights(
+    corpus: Path, finished: Path, tmp_path: Path, cache: Literal["ram", "device"]
+) -> None:
     recipe = build_recipe(corpus)
-    pretrain(replace(recipe, data=replace(recipe.data, cache="ram")), tmp_path / "run", recipe_name=NAME)
+    recipe = replace(recipe, data=replace(recipe.data, cache=cache))
+    pretrain(recipe, tmp_path / "run", recipe_name=NAME)
     assert is_same(load_weights(tmp_path / "run"), load_weights(finished))
+
+
+def test_a_run_may_go_on_with_its_frames_on_the_device(corpus: Path, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    sorted((run / "checkpoints").glob("step-*.pt"))[-1].unlink()
+    recipe = build_recipe(corpus)
+    assert resume(corpus, run, replace(recipe, data=replace(recipe.data, cache="device"))) == 4
+    assert is_same(load_weights(run), load_weights(finished))
 
 
 def test_another_seed_trains_other_weights(corpus: Path, finished: Path, tmp_path: Path) -> None:

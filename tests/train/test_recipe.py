@@ -25,6 +25,7 @@ def test_a_recipe_survives_json(method: MoCo.Config | CCL.Config) -> None:
         (TrainConfig(batch_size=1), "train.batch_size must be at least 2, got 1"),
         (TrainConfig(accumulate=0), "train.accumulate must be at least 1, got 0"),
         (TrainConfig(batch_size=10, accumulate=3), "does not divide into train.accumulate = 3"),
+        (TrainConfig(chunk_clips=-1), "train.chunk_clips must be at least 0, got -1"),
         (TrainConfig(steps=-1), "train.steps must be at least 0, got -1"),
         (TrainConfig(epochs=0), "train.epochs must be at least 1, got 0"),
         (TrainConfig(log_every_steps=0), "train.log_every_steps must be at least 1"),
@@ -39,6 +40,25 @@ def test_a_recipe_survives_json(method: MoCo.Config | CCL.Config) -> None:
 def test_numbers_that_cannot_train_are_refused(train: TrainConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recipe(method=MoCo.Config(), train=train)
+
+
+def test_a_batch_in_parts_too_small_to_contrast_is_refused_with_what_leaves_it_whole() -> None:
+    method = MoCo.Config(queue_length=0)
+    with pytest.raises(
+        ValueError, match=r"contrasts at least 2; .*, or train.chunk_clips, which saves memory"
+    ):
+        Recipe(method=method, train=TrainConfig(batch_size=4, accumulate=4))
+    assert Recipe(method=method, train=TrainConfig(batch_size=4, chunk_clips=1)).train.accumulate == 1
+
+
+def test_runs_from_before_chunks_keep_their_hashes() -> None:
+    recipe = Recipe(method=MoCo.Config())
+    values = config_to_dict(recipe)
+    assert values["train"].pop("chunk_clips") == 0
+    old = config_from_dict(Recipe(method=MoCo.Config()), values)
+    chunked = Recipe(method=MoCo.Config(), train=TrainConfig(chunk_clips=4))
+    assert hash_config(old) == hash_config(recipe) != hash_config(chunked)
+    assert hash_config(TrainConfig()) == "ac8e5fe13df56e75"
 
 
 def test_steps_may_replace_epochs() -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.train.runs import build_recipe
 from unreel.data.catalog import Catalog
@@ -10,6 +11,8 @@ from unreel.distributed import Rank
 from unreel.progress import ignore_progress
 from unreel.train.recipe import Recipe
 from unreel.train.sources import Source, hash_settings, open_videos, processes_here
+
+CPU = torch.device("cpu")
 
 
 def open_corpus(corpus: Path, **data: object) -> Source:
@@ -27,23 +30,29 @@ def test_a_recipe_opens_its_split_and_says_what_it_leaves_out(corpus: Path) -> N
 def test_nothing_is_decoded_before_the_batches_are_opened(corpus: Path) -> None:
     told: list[tuple[int, int]] = []
     source = open_corpus(corpus, cache="ram")
-    batches = source.open(lambda done, total, note: told.append((done, total)))
+    batches = source.open(lambda done, total, note: told.append((done, total)), CPU)
     assert isinstance(batches, TrainingBatches)
     assert told[-1] == (9, 9)
     assert batches.batches_per_epoch == 2
 
 
+def test_frames_live_on_the_device_that_trains(corpus: Path) -> None:
+    batches = open_corpus(corpus, cache="device").open(ignore_progress, torch.device("meta"))
+    assert batches[0].frames_BNTHWC.device.type == "meta"
+
+
 def test_the_identity_follows_the_videos_and_what_is_done_with_them(corpus: Path) -> None:
     plain = open_corpus(corpus).identity
     assert open_corpus(corpus, num_workers=1, cache="ram", max_rejected_fraction=0.5).identity == plain
+    assert open_corpus(corpus, cache="device", cache_limit_mb=7).identity == plain
     assert open_corpus(corpus, split="").identity != plain
     assert open_corpus(corpus, height=20).identity != plain
 
 
 def test_processes_read_their_own_share(corpus: Path) -> None:
     recipe = build_recipe(corpus)
-    shares = [open_videos(recipe, Rank(rank, 2, rank)).open(ignore_progress)[0] for rank in (0, 1)]
-    whole = open_videos(recipe, Rank()).open(ignore_progress)[0]
+    shares = [open_videos(recipe, Rank(rank, 2, rank)).open(ignore_progress, CPU)[0] for rank in (0, 1)]
+    whole = open_videos(recipe, Rank()).open(ignore_progress, CPU)[0]
     joined = [row for share in shares for row in share.video_index_B.tolist()]
     assert joined == whole.video_index_B.tolist()
 

@@ -79,10 +79,14 @@ class VideoBatch:
         )
 
     def pin_memory(self) -> "VideoBatch":
-        """Move what goes to the device to page-locked memory; torch's loader calls this."""
+        """Move what goes to the device to page-locked memory; torch's loader calls this.
+
+        Pictures that are on a device stay there.
+        """
+        is_there = self.frames_BNTHWC.device.type != "cpu"
         return dataclasses.replace(
             self,
-            frames_BNTHWC=self.frames_BNTHWC.pin_memory(),
+            frames_BNTHWC=self.frames_BNTHWC if is_there else self.frames_BNTHWC.pin_memory(),
             video_index_B=self.video_index_B.pin_memory(),
             labels_B=self.labels_B.pin_memory(),
         )

@@ -12,6 +12,7 @@ from unreel.data.cache import FrameCache
 from unreel.data.catalog import Catalog
 from unreel.data.clips import ClipSampling
 from unreel.data.decode import ClipDecoder
+from unreel.data.device_frames import DeviceClips, stack_clips
 from unreel.errors import VideoError
 from unreel.seeding import build_generator, derive_key
 
@@ -24,14 +25,14 @@ class ReadVideo:
 
     Attributes:
         row: of the catalog.
-        frames_NTHWC: uint8 RGB.
+        frames_NTHWC: uint8 RGB; only named when the frames live on a device.
         frame_index_NT: which frames of the video these are.
         label: number of the video's class among the catalog's `label_names`, -1 where it has none.
         key: for everything that is drawn later.
     """
 
     row: int
-    frames_NTHWC: NDArray[np.uint8]
+    frames_NTHWC: NDArray[np.uint8] | DeviceClips
     frame_index_NT: NDArray[np.int64]
     label: int
     key: int
@@ -77,9 +78,8 @@ class ClipReader:
         video = self._catalog.video(row)
         plan = self._clips.sample_video(video, build_generator(self._seed, "clips", epoch, video.id))
         try:
-            if self._cache is not None:
-                frames_NTHWC = self._cache.decode(video.path, plan.frames_NT)
-            else:
+            frames_NTHWC = self._cache.find(video.path, plan.frames_NT) if self._cache is not None else None
+            if frames_NTHWC is None:
                 frames_NTHWC = self._decoder.decode(video.path, video.index, plan.frames_NT)
         except VideoError as error:
             where = "" if error.frame_index is None else f" (frame {error.frame_index})"
@@ -102,15 +102,8 @@ def collate_videos(videos: Sequence[ReadVideo], rejections: Sequence[Rejection] 
     """
     clips = [video.frames_NTHWC for video in videos]
     sizes_B2 = np.array([clip.shape[2:4] for clip in clips], dtype=np.int64)
-    if (sizes_B2 == sizes_B2[0]).all():
-        frames = torch.from_numpy(np.stack(clips))
-    else:
-        height, width = map(int, sizes_B2.max(axis=0))
-        frames = torch.zeros((len(clips), *clips[0].shape[:2], height, width, 3), dtype=torch.uint8)
-        for target, clip in zip(frames, clips, strict=True):
-            target[:, :, : clip.shape[2], : clip.shape[3]] = torch.from_numpy(clip)
     return VideoBatch(
-        frames_BNTHWC=frames,
+        frames_BNTHWC=stack_clips(clips),
         sizes_B2=torch.from_numpy(sizes_B2),
         video_index_B=torch.tensor([video.row for video in videos]),
         frame_index_BNT=torch.from_numpy(np.stack([video.frame_index_NT for video in videos])),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -53,10 +54,11 @@ class DataConfig:
     """Videos with fewer frames are left out."""
     num_workers: int = -1
     """Processes that decode; -1 takes one per core, or none when the frames are in memory."""
-    cache: Literal["none", "ram"] = "none"
-    """Whether all frames are decoded once and kept in memory."""
+    cache: Literal["none", "ram", "device"] = "none"
+    """Where all frames are kept, decoded once: nowhere, in memory that all processes of a machine share, or
+    on the device that trains."""
     cache_limit_mb: int = 4096
-    """Memory that the cache may use, in MiB."""
+    """Memory that the cache may use, in MiB; of each device when it lies there."""
     max_rejected_fraction: float = 0.05
     """The run stops when more than this share of the videos cannot be read."""
     decode_time_limit_sec: float = 30.0
@@ -66,9 +68,14 @@ class DataConfig:
         """Refuse what cannot be.
 
         Raises:
-            ValueError: the time limit is negative, infinite or not a number, or a share of the videos is out
-                of range or asked for beside a number.
+            ValueError: the time limit is negative, infinite or not a number, a share of the videos is out of
+                range or asked for beside a number, or workers are asked for that would have nothing to do.
         """
+        if self.cache == "device" and self.num_workers > 0:
+            raise ValueError(
+                f"data.num_workers = {self.num_workers}, but with data.cache = 'device' clips are cut out "
+                "on the device; leave data.num_workers at -1"
+            )
         if not 0 < self.class_fraction <= 1:
             raise ValueError(
                 f"data.class_fraction must be above 0 and at most 1, got {self.class_fraction}; 0.1 takes a "
@@ -262,12 +269,16 @@ def build_decoder(config: DataConfig) -> ClipDecoder:
 
 
 def build_cache(
-    catalog: Catalog, config: DataConfig, progress: Progress = ignore_progress
+    catalog: Catalog,
+    config: DataConfig,
+    progress: Progress = ignore_progress,
+    *,
+    device: torch.device = torch.device("cpu"),  # noqa: B008
 ) -> FrameCache | None:
-    """Decode everything into memory when the configuration asks for it.
+    """Decode everything into memory, or onto the device, when the configuration asks for it.
 
     Raises:
-        ValueError: it would not fit into ``data.cache_limit_mb``.
+        ValueError: it would not fit into ``data.cache_limit_mb`` or into the memory that is free.
     """
     if config.cache == "none":
         return None
@@ -277,6 +288,7 @@ def build_cache(
         limit_mb=config.cache_limit_mb,
         num_threads=count_cores(),
         time_limit_sec=config.decode_time_limit_sec,
+        device=device if config.cache == "device" else None,
         progress=progress,
     )
 
@@ -285,4 +297,4 @@ def count_workers(config: DataConfig, *, processes_per_machine: int = 1) -> int:
     """Return how many decoding processes to start for one training process."""
     if config.num_workers >= 0:
         return config.num_workers
-    return 0 if config.cache == "ram" else max(1, count_cores() // processes_per_machine)
+    return 0 if config.cache != "none" else max(1, count_cores() // processes_per_machine)

@@ -12,12 +12,20 @@ from av.video.stream import VideoStream
 
 from unreel.errors import VideoError
 
-_NOT_VIDEO_FORMATS = frozenset({"tty", "hls", "concat", "dash", "sdp", "rtsp"})
-"""Text and play lists that FFmpeg would draw or follow as if they were videos."""
+_NOT_VIDEO_FORMATS = frozenset({"tty"})
+"""Text that FFmpeg would draw as if it were a video."""
+_FOLLOWING_FORMATS = frozenset(
+    {"hls", "concat", "dash", "imf", "webm_dash_manifest", "sdp", "rtsp", "rtp", "sap", "vobsub", "lavfi"}
+)
+"""Play lists and the like, which name other files or addresses that FFmpeg would open while it opens them."""
+_SAFELY = {
+    "format_whitelist": ",".join(sorted(av.formats_available - _FOLLOWING_FORMATS)),
+    "protocol_whitelist": "file",
+}
 
 _TELLING_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
 _TELLING_FORMATS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
-_TRUST_HEADER = {"skip_frame": "all", "probesize": "32"}
+_TRUST_HEADER = {**_SAFELY, "skip_frame": "all", "probesize": "32"}
 
 
 def check_time_limit(time_limit_sec: float, *, name: str = "decode_time_limit_sec") -> None:
@@ -115,7 +123,7 @@ def open_container(path: Path, deadline: Deadline, *, quick: bool = False) -> In
             if container.format.name in _TELLING_FORMATS and len(container.streams.video) == 1:
                 return container
             container.close()
-        container = av.open(f"file:{path}", metadata_errors="replace", timeout=timeout)
+        container = av.open(f"file:{path}", metadata_errors="replace", timeout=timeout, options=_SAFELY)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         check_is_readable(path)
         deadline.check()
@@ -136,6 +144,10 @@ def _explain_open_failure(path: Path, error: BaseException) -> str:
         return "the file ends inside its header; copy or download it again"
     if isinstance(error, av.error.InvalidDataError):
         return "not a media file that FFmpeg knows, or its header is damaged; convert it or leave it out"
+    if isinstance(error, av.error.ArgumentError):
+        return (
+            "is a play list that names other files, or its header makes no sense; give the videos themselves"
+        )
     return f"cannot be opened: {describe_error(error)}"
 
 

@@ -38,13 +38,13 @@ def forward_shuffled(network: Callable[..., Tensor], *inputs_BX: Tensor, group_s
     num_groups = batch_size // group_size if group_size else 0
     if num_groups < 2:
         return network(*inputs_BX)
-    order_B = _draw_order(batch_size, device)
+    order_B = draw_order(batch_size, device)
     groups = order_B.tensor_split(num_groups)
     outputs = [network(*(rows[group] for rows in inputs_BX)) for group in groups]
     return torch.cat(outputs)[torch.argsort(order_B)]
 
 
-def _draw_order(length: int, device: torch.device) -> Tensor:
+def draw_order(length: int, device: torch.device) -> Tensor:
     """Draw a permutation by the CPU's generator; from page-locked memory, as a GPU is not waited for then."""
     order = torch.randperm(length, pin_memory=device.type == "cuda")
     return order.to(device, non_blocking=True)
@@ -52,7 +52,7 @@ def _draw_order(length: int, device: torch.device) -> Tensor:
 
 def _forward_across_ranks(network: Callable[..., Tensor], inputs_BX: tuple[Tensor, ...]) -> Tensor:
     batch_size = len(inputs_BX[0])
-    order = _draw_order(batch_size * world_size(), inputs_BX[0].device)
+    order = draw_order(batch_size * world_size(), inputs_BX[0].device)
     dist.broadcast(order, src=0)
     first = rank_index() * batch_size
     mine = slice(first, first + batch_size)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from unreel.config import hash_config
 from unreel.distributed import Rank
 from unreel.errors import FeaturesError
@@ -107,7 +109,7 @@ def open_grids(recipe: LocalizationRecipe, rank: Rank) -> Source:
     data, config = recipe.data, recipe.train
     videos = select_grids(data, recipe.method.network.num_positions)
 
-    def open_batches(_: Progress) -> GridBatches:
+    def open_batches(_: Progress, __: torch.device) -> GridBatches:
         return GridBatches(
             videos,
             seed=config.seed,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, Protocol, Self
 
+from unreel.config import ADDED_LATER
 from unreel.data.loader import DataConfig
 from unreel.methods.method import MethodConfig, TrainableConfig
 
@@ -85,6 +86,9 @@ class TrainConfig:
     """Videos per optimiser step, over all processes and accumulated parts."""
     accumulate: int = 1
     """Parts in which a batch is computed; losses that contrast inside the batch see one part at a time."""
+    chunk_clips: int = field(default=0, metadata=ADDED_LATER)
+    """Clips that go through the backbone at a time, on each process: losses see the whole batch, and every
+    chunk is computed a second time in the backward pass. 0 takes all at once."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How weights move."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -141,6 +145,7 @@ class TrainingRecipe:
         for name, value, least in (
             ("train.batch_size", train.batch_size, 2),
             ("train.accumulate", train.accumulate, 1),
+            ("train.chunk_clips", train.chunk_clips, 0),
             ("train.log_every_steps", train.log_every_steps, 1),
             ("train.checkpoint_every_steps", train.checkpoint_every_steps, 1),
             ("train.keep_checkpoints", train.keep_checkpoints, 1),
@@ -159,7 +164,8 @@ class TrainingRecipe:
             raise ValueError(
                 f"train.batch_size = {train.batch_size} leaves train.accumulate = {train.accumulate} parts "
                 f"{train.batch_size // train.accumulate} videos each, and the method contrasts at least "
-                f"{self.method.min_videos}; take fewer parts, or a queue where the method has one"
+                f"{self.method.min_videos}; take fewer parts, a queue where the method has one, or "
+                "train.chunk_clips, which saves memory too and leaves the batch whole"
             )
         if train.optimizer.lr <= 0:
             raise ValueError(f"train.optimizer.lr must be positive, got {train.optimizer.lr}")

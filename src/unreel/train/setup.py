@@ -13,6 +13,7 @@ from unreel.data.catalog import Catalog
 from unreel.distributed import Rank, gather_objects, wait_for_all
 from unreel.errors import TrainingError
 from unreel.methods.method import Trainable
+from unreel.models.backbone import limit_clips
 from unreel.models.batch_norm import synchronize_batch_norm
 from unreel.models.memory_format import to_channels_last
 from unreel.models.weight_matching import LoadReport
@@ -147,7 +148,7 @@ def prepare_job(
     )
     for caution in cautions if rank.is_main and not is_resumed else ():
         warn(caution)
-    batches = source.open(progress)
+    batches = source.open(progress, device)
     optimizer = build_optimizer(config.optimizer, method.parameter_groups())
     if rank.is_main and not is_resumed:
         write_json(run / RECIPE_FILE, {"recipe": recipe_name, "settings": config_to_dict(recipe)})
@@ -208,6 +209,7 @@ def _build_method(recipe: TrainingRecipe, device: torch.device) -> Trainable:
     method.to(device)
     if recipe.train.channels_last:
         to_channels_last(method)
+    limit_clips(method, recipe.train.chunk_clips)
     return method
 
 

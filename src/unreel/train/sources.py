@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
 from unreel.config import hash_config
 from unreel.data.batch import Rejection
 from unreel.data.catalog import Catalog
@@ -36,7 +38,8 @@ class Source:
         cautions: what a person should know of the videos, a sentence each.
         max_rejected_fraction: the run stops when more than this share of the videos cannot be read.
         num_workers: processes that read ahead.
-        open: puts the batches together; it may decode videos into memory and tells how far it is.
+        open: puts the batches together for training on a device; it may decode videos into memory, or onto
+            that device, and tells how far it is. With several processes, all must open.
     """
 
     catalog: Catalog
@@ -45,7 +48,7 @@ class Source:
     cautions: tuple[str, ...]
     max_rejected_fraction: float
     num_workers: int
-    open: Callable[[Progress], Batches]
+    open: Callable[[Progress, torch.device], Batches]
 
 
 def open_videos(recipe: Recipe, rank: Rank) -> Source:
@@ -58,7 +61,7 @@ def open_videos(recipe: Recipe, rank: Rank) -> Source:
     catalog, left_out = select_videos(data, needs_labels=recipe.method.needs_labels)
     catalog = attach_motion(catalog, recipe.method.clips, data.motion)
 
-    def open_batches(progress: Progress) -> TrainingBatches:
+    def open_batches(progress: Progress, device: torch.device) -> TrainingBatches:
         return TrainingBatches(
             catalog,
             recipe.method.clips,
@@ -68,7 +71,7 @@ def open_videos(recipe: Recipe, rank: Rank) -> Source:
             num_parts=config.accumulate,
             rank=rank.rank,
             world_size=rank.world_size,
-            cache=build_cache(catalog, data, progress),
+            cache=build_cache(catalog, data, progress, device=device),
         )
 
     neutral = dataclasses.replace(
