@@ -40,7 +40,7 @@ test-browser: install ## the search page in a headless Chromium (Debian: chromiu
 	$(PYTEST) -m browser
 
 test-all: check ## everything that this machine can run: slow tests too, and GPU tests when there is one
-	@filter=$$($(BIN)/python -c 'import torch; print("not browser" + " and not gpu" * (not torch.cuda.is_available()))') && \
+	@filter=$$($(BIN)/python -c 'import torch, importlib.util as u; print("not browser" + " and not gpu" * (not torch.cuda.is_available()) + " and not ray" * (u.find_spec("ray") is None))') && \
 	  set -x && $(PYTEST) -m "$$filter" --cov --cov-report=term
 
 bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a look

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from tests.cli.feature_files import FeatureFiles, write_feature_files
+from tests.features.ray_double import RayDouble
 from unreel.cli.main import run
 from unreel.data.catalog import Catalog
 from unreel.features.encoder import Encoder
@@ -190,6 +191,40 @@ def test_what_cannot_be_done_is_refused_with_the_right_code(
     captured = capsys.readouterr()
     assert message in captured.err + captured.out
     assert not (tmp_path / "f.parquet").exists()
+
+
+def test_a_cluster_makes_the_same_table(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = RayDouble()
+    for module in ("ray_extract", "ray_parts"):
+        monkeypatch.setattr(f"unreel.features.{module}.import_ray", lambda: ray)
+    words = ["--engine", "ray", "--ray-address", "auto", "--num-actors", "1"]
+    assert extract(files, tmp_path / "there.parquet", *words) == 0
+    assert "unreel extract" in capsys.readouterr().out
+    assert extract(files, tmp_path / "here.parquet") == 0
+    assert (tmp_path / "there.parquet").read_bytes() == (tmp_path / "here.parquet").read_bytes()
+    assert (ray.joined[0]["address"], ray.options["num_cpus"]) == ("auto", 1)
+    (yardstick,) = [step for step in next_steps(capsys.readouterr().out) if "--baseline" in step]
+    assert "--engine" not in yardstick
+    assert extract(files, tmp_path / "there.parquet", *words, "--cores-per-actor", "2") == 1
+    assert "an actor needs 2 cores and 0 GPUs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ray-address", "head"], "ray_address must be HOST:PORT, or auto, got 'head'"),
+        (["--num-actors", "-1"], "num_actors must be at least 0, got -1"),
+        (["--gpus-per-actor", "-2"], "gpus_per_actor must be at least 0, or -1, got -2"),
+        (["--device", "cuda:0"], "device must be one of auto, cpu, cuda on a cluster"),
+    ],
+)
+def test_what_no_cluster_can_be_is_refused(
+    files: FeatureFiles, tmp_path: Path, capsys: Capture, words: list[str], message: str
+) -> None:
+    assert extract(files, tmp_path / "f.parquet", "--engine", "ray", *words) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_the_catalog_is_named_with_its_root(files: FeatureFiles, tmp_path: Path) -> None:

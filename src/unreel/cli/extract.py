@@ -1,6 +1,8 @@
 """Turn the videos of a catalog into vectors with a trained encoder, or with a baseline to compare it with.
 
-An extraction that was cut off goes on where it stopped when the same command is given again.
+An extraction that was cut off goes on where it stopped when the same command is given again. With
+--engine ray the machines of a Ray cluster share the work; all must see the videos, and the folder of --out,
+under the same path.
 """
 
 import dataclasses
@@ -18,6 +20,8 @@ from unreel.features.encoder import Encoder, Precision, choose_device
 from unreel.features.extract import ExtractSummary, extract_features
 from unreel.features.pixels import PixelBaseline
 from unreel.features.pooling import Pooling
+from unreel.features.ray_cluster import ClusterConfig
+from unreel.features.ray_extract import RayPartMaker
 from unreel.features.reading import ClipEmbedder, ReadConfig
 
 _OF_ONE_EXTRACTION = {"out", "baseline", "seed", "restart", "json"}
@@ -64,6 +68,17 @@ class Arguments:
     """Time after which a video counts as unreadable; 0 sets no limit."""
     max_rejected_fraction: float = 0.05
     """Share of the videos that may fail; they are listed beside the table."""
+    engine: Literal["local", "ray"] = "local"
+    """`local` computes here; `ray` on all machines of a Ray cluster (`pip install 'unreel[scale]'`), to the
+    same vectors."""
+    ray_address: str = ""
+    """HOST:PORT of the cluster's head, or auto; by default the cluster of this machine, else this machine."""
+    num_actors: int = 0
+    """Processes with an encoder each, of `--engine ray`; 0 takes as many as fit."""
+    cores_per_actor: int = 0
+    """Cores of each; 0 shares those of a machine out among its GPUs, or gives all to one process."""
+    gpus_per_actor: float = -1
+    """GPUs of each, or a share of one; -1 takes one where the cluster has any."""
     restart: bool = False
     """Throw away what an interrupted extraction has done."""
     json: bool = False
@@ -94,6 +109,7 @@ def main(argv: list[str]) -> None:
             ),
             max_rejected_fraction=arguments.max_rejected_fraction,
             is_restart=arguments.restart,
+            make_parts=_choose_engine(arguments),
             progress=progress,
         )
     if arguments.json:
@@ -109,7 +125,22 @@ def _choose_embedder(arguments: Arguments) -> ClipEmbedder:
         return PixelBaseline(encoder.spec)
     if arguments.baseline == "untrained":
         encoder = Encoder.untrained(encoder.config, seed=arguments.seed)
-    return encoder.to(choose_device(arguments.device), precision=arguments.precision)
+    device = choose_device(arguments.device) if arguments.engine == "local" else "cpu"
+    return encoder.to(device, precision=arguments.precision)
+
+
+def _choose_engine(arguments: Arguments) -> RayPartMaker | None:
+    if arguments.engine == "local":
+        return None
+    return RayPartMaker(
+        ClusterConfig(
+            address=arguments.ray_address,
+            num_actors=arguments.num_actors,
+            cores_per_actor=arguments.cores_per_actor,
+            gpus_per_actor=arguments.gpus_per_actor,
+            device=arguments.device,
+        )
+    )
 
 
 def _report(summary: ExtractSummary, embedder: ClipEmbedder, catalog: Catalog, arguments: Arguments) -> None:

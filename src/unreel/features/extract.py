@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -54,6 +55,23 @@ class ExtractSummary:
     repeating: int
 
 
+class PartMaker(Protocol):
+    """What writes the missing parts of an extraction, all of them, on this machine or others."""
+
+    def __call__(
+        self,
+        embedder: ClipEmbedder,
+        videos: Catalog,
+        parts: PartFiles,
+        missing: Sequence[int],
+        *,
+        pooling: Pooling,
+        read: ReadConfig,
+        progress: Progress,
+    ) -> None:
+        """Return when all are there."""
+
+
 def extract_features(
     embedder: ClipEmbedder,
     catalog: Catalog,
@@ -64,6 +82,7 @@ def extract_features(
     read: ReadConfig | None = None,
     max_rejected_fraction: float = 0.05,
     is_restart: bool = False,
+    make_parts: PartMaker | None = None,
     progress: Progress = ignore_progress,
 ) -> ExtractSummary:
     """Embed every video of a catalog and write the vectors as one table.
@@ -83,6 +102,7 @@ def extract_features(
         read: clips per video, batch and workers; None for the defaults.
         max_rejected_fraction: share of the videos that may fail.
         is_restart: whether to throw away the parts of an interrupted extraction, of whatever settings.
+        make_parts: such as a `RayPartMaker`; None computes here, one part after the other.
         progress: is told the number of videos done.
 
     Raises:
@@ -118,7 +138,8 @@ def extract_features(
         parts.remove()
     missing = parts.find_missing()
     reused = len(videos) - sum(len(parts.rows(part)) for part in missing)
-    _embed_parts(embedder, videos, parts, missing, pooling=pooling, read=read, progress=progress)
+    make_parts = make_parts or _make_parts_here
+    make_parts(embedder, videos, parts, missing, pooling=pooling, read=read, progress=progress)
     repeating = count_repeating(sampling, videos.num_frames_array)
     return finish_extraction(
         parts, videos, max_rejected_fraction, reused, repeating=repeating, started=started
@@ -152,7 +173,7 @@ def count_repeating(sampling: ClipSampling, frames_V: NDArray[np.int64]) -> int:
     return total
 
 
-def _embed_parts(
+def _make_parts_here(
     embedder: ClipEmbedder,
     videos: Catalog,
     parts: PartFiles,
