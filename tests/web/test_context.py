@@ -89,6 +89,21 @@ def test_an_index_that_is_replaced_is_opened_anew(own: Served, tmp_path: Path) -
     context.close()
 
 
+def test_a_mirror_is_searched_where_one_is_named(own: Served, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"qdrant must be an address that begins with http://"):
+        WebContext(own.settings(qdrant="desk:6333"))
+    context = WebContext(own.settings(qdrant=":memory:"))
+    index = context.index()
+    assert index.describe_engine().startswith("Qdrant (:memory:, collection unreel_")
+    vector = index.embed_stored(own.video_ids[0])
+    assert index.search(vector, top_k=1)[0].video_id == own.video_ids[0]
+    shutil.copy(own.index, tmp_path / "copy.index")
+    (tmp_path / "copy.index").rename(own.index)
+    assert context.index() is not index
+    assert context.index().describe_engine("clip").startswith("Qdrant (:memory:")
+    context.close()
+
+
 def test_closing_twice_is_harmless_and_leaves_no_file_of_a_visitor(own: Served) -> None:
     context = WebContext(own.settings())
     folder = own.index.with_name("videos.index.cache") / "uploads"
@@ -96,3 +111,27 @@ def test_closing_twice_is_harmless_and_leaves_no_file_of_a_visitor(own: Served) 
     context.close()
     context.close()
     assert list(folder.iterdir()) == []
+
+
+def test_a_cache_folder_that_cannot_be_written_is_replaced_for_the_time(own: Served) -> None:
+    cache = own.index.with_name("videos.index.cache")
+    cache.write_text("no folder")
+    context = WebContext(own.settings())
+    assert f"{cache} cannot be written (not a directory)" in context.folder_note
+    folder = context.work_folder
+    assert str(folder) in context.folder_note
+    with context.index().store.read() as reader:
+        video = reader.video(own.video_ids[0])
+    assert video is not None
+    assert context.pictures.draw(video, 0.0).result(30).startswith(b"\xff\xd8")
+    assert list((folder / "thumbnails").iterdir())
+    context.close()
+    assert not folder.exists()
+    assert cache.read_text() == "no folder"
+
+
+def test_a_cache_folder_that_can_be_written_is_used_without_a_word(own: Served) -> None:
+    context = WebContext(own.settings())
+    assert (context.folder_note, context.work_folder) == ("", own.index.with_name("videos.index.cache"))
+    context.close()
+    assert context.work_folder.exists()

@@ -97,6 +97,15 @@ def test_sound_goes_with_the_pictures(tmp_path: Path) -> None:
     assert loud[-1] == pytest.approx(1.0, abs=0.06)
 
 
+def test_sound_that_begins_later_than_the_pictures_stays_where_it_was(tmp_path: Path) -> None:
+    samples = np.sin(np.arange(24_000) * 2 * np.pi * 440 / 48_000)
+    sound = add_sound("ac3", samples * 0.5, start_sec=0.5)
+    convert(write_pattern(tmp_path / "a.mkv", num_frames=25, sound=sound), tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        parts = [(frame.time, np.abs(frame.to_ndarray()).max()) for frame in container.decode(audio=0)]
+    assert next(time for time, level in parts if level > 0.2) == pytest.approx(0.5, abs=0.06)
+
+
 def test_a_rotated_video_is_turned_upright(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag to turn by 90 degrees clockwise brings the left column to the top."""
     monkeypatch.setattr(conversion, "get_rotation", lambda frame: 90)

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -7,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.served import wait_for
+from unreel.web import killable
 from unreel.web.killable import KillableWorker, WorkFailure
 
 WORK = "tests.web.jobs:work"
@@ -112,3 +116,61 @@ def test_what_cannot_start_fails_by_name() -> None:
             worker.ask({"kind": "name"}, 10.0)
     finally:
         worker.close()
+
+
+def test_a_process_that_died_while_it_had_nothing_to_do_costs_no_job(worker: KillableWorker) -> None:
+    before = worker.ask({"kind": "name"}, 10.0)["process"]
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: Path(f"/proc/{before}/stat").read_text().split()[2] == "Z", 5)
+    assert worker.ask({"kind": "name"}, 10.0)["process"] != before
+
+
+def test_the_job_of_a_server_that_was_killed_ends_by_itself(tmp_path: Path) -> None:
+    """Nobody else would kill it; asleep, it uses none of the processor's time that is allowed."""
+    program = (
+        "from unreel.web.killable import KillableWorker\n"
+        f"worker = KillableWorker({WORK!r})\n"
+        "print(worker.ask({'kind': 'name'}, 10.0)['process'], flush=True)\n"
+        "worker.ask({'kind': 'sleep', 'seconds': 60}, 0.5)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        child = int(server.stdout.readline())
+        time.sleep(0.2)
+        server.kill()
+    wait_for(lambda: not is_alive(child), 15)
+
+
+def test_a_process_that_never_gets_ready_does_not_keep_the_server_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(killable, "_PROGRAM", "import time; time.sleep(60)")
+    worker = KillableWorker(WORK)
+    failures: list[str] = []
+
+    def ask() -> None:
+        try:
+            worker.ask({"kind": "name"}, 10.0)
+        except WorkFailure as failure:
+            failures.append(str(failure))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    wait_for(lambda: worker._process is not None, 5)
+    closer = threading.Thread(target=worker.close, daemon=True)
+    closer.start()
+    closer.join(5)
+    thread.join(5)
+    assert not closer.is_alive()
+    assert len(failures) == 1
+
+
+def test_a_process_that_takes_too_long_to_get_ready_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(killable, "_PROGRAM", "import time; time.sleep(60)")
+    monkeypatch.setattr(killable, "_SECONDS_TO_START", 0.3)
+    worker = KillableWorker(WORK)
+    started = time.monotonic()
+    with pytest.raises(WorkFailure, match=r"cannot run|died"):
+        worker.ask({"kind": "name"}, 10.0)
+    assert time.monotonic() - started < 5
+    worker.close()

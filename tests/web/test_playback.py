@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,18 @@ def test_closing_ends_a_conversion(videos: Mapping[str, IndexedVideo], tmp_path:
     service.close()
     with pytest.raises((Problem, WorkFailure)):
         service._converters.submit({}, time_limit_sec=1.0).result(5)
+
+
+def test_what_is_known_too_late_for_one_answer_is_known_to_the_next(
+    service: PlaybackService, videos: Mapping[str, IndexedVideo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow disk nothing would ever be known, and every page would wait for it anew."""
+    renamed = build_video(videos["old"].file.with_suffix(".mp4"), "slow")
+    late: Future[Mapping[str, Any]] = Future()
+    monkeypatch.setattr(playback, "_PATIENCE_SEC", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(service._probes, "submit", lambda job, *, time_limit_sec: late)
+        assert service.are_playable([renamed]) == [True]  # by its name
+    late.set_result({"is_playable": [False]})
+    monkeypatch.setattr(service, "_probe", lambda unknown: pytest.fail("looked up again"))
+    assert service.are_playable([renamed]) == [False]

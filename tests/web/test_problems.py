@@ -1,3 +1,4 @@
+import errno
 import json
 
 import pytest
@@ -32,6 +33,14 @@ def build_app() -> FastAPI:
     def get_busy() -> None:
         raise Problem(429, "busy", "too much", "come again", retry_after_sec=7)
 
+    @app.get("/full")
+    def get_full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @app.get("/fault")
+    def get_fault() -> None:
+        raise OSError(errno.ENOENT, "No such file")
+
     return app
 
 
@@ -59,6 +68,7 @@ def test_when_to_come_again_stands_in_the_header() -> None:
         ("GET", "/number?value=x", 422, "invalid_parameter"),
         ("GET", "/number", 422, "invalid_parameter"),
         ("GET", "/index", 503, "index_unavailable"),
+        ("GET", "/full", 503, "no_room"),
     ],
 )
 def test_whatever_goes_wrong_is_told_in_the_same_form(method: str, path: str, status: int, code: str) -> None:
@@ -86,3 +96,8 @@ def test_the_index_is_named_and_what_to_do() -> None:
 def test_what_a_visitor_sent_is_shown_short_and_without_commands() -> None:
     assert echo("a\x1b[31m\u202eb") == "'a?[31m?b'"
     assert len(echo("x" * 10_000)) < 100
+
+
+def test_a_fault_of_the_server_is_not_taken_for_a_full_disk() -> None:
+    with pytest.raises(OSError, match="No such file"):
+        call_app(build_app(), "GET", "/fault")

@@ -44,6 +44,9 @@ def test_this_machine_is_known_by_its_own_names(host: str) -> None:
         "[::1",
         "local host",
         "@127.0.0.1@evil.example",
+        "evil.example@127.0.0.1",
+        "127.0.0.1#.evil.example",
+        "127.0.0.1/evil.example",
         "[fe80::1%25eth0]",
     ],
 )

@@ -18,6 +18,7 @@ from unreel.errors import UnreelError
 from unreel.web import server
 from unreel.web.server import format_address, open_socket, serve
 from unreel.web.settings import QueryLimits
+from unreel.web.video_files import OpenFile
 
 BOUNDARY = "b"
 HEAD = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\n\r\n'
@@ -249,3 +250,43 @@ def test_bytes_of_a_video_are_sent_as_fast_as_they_are_taken(served: Served) -> 
         for connection in idle:
             connection.close()
         assert client.get("/api/status").status_code == 200
+
+
+def test_who_takes_nothing_of_an_answer_loses_its_place(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A page that was left with a paused video would hold one for ever, and enough of them all."""
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(32 << 20))
+    monkeypatch.setattr(server, "_SECONDS_TO_TAKE", 0.5)
+    monkeypatch.setattr(
+        "unreel.web.media_routes.open_video",
+        lambda video, root: OpenFile(large.open("rb", buffering=0), 32 << 20, 0),
+    )
+    with run_server(served.settings(max_requests=3)) as address, contextlib.ExitStack() as stack:
+        host, port = address.removeprefix("http://").split(":")
+        for _ in range(3):
+            idle = stack.enter_context(socket.create_connection((host, int(port))))
+            idle.sendall(f"GET /media/{served.video_ids[0]} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        wait_for(lambda: httpx.get(f"{address}/api/status").status_code == 503)
+        wait_for(lambda: httpx.get(f"{address}/api/status").status_code == 200, 10)
+        slow = httpx.stream("GET", f"{address}/media/{served.video_ids[0]}")
+        with slow as answer:  # who takes a little now and then gets all of it
+            total = 0
+            for number, part in enumerate(answer.iter_raw(1 << 20)):
+                total += len(part)
+                time.sleep(0.1 if number < 12 else 0)
+        assert total == 32 << 20
+
+
+def test_a_length_told_in_two_ways_ends_the_connection(address: str) -> None:
+    """A proxy that believes the other one would take the rest for the next visitor's request."""
+    hidden = b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    request = (
+        b"POST /api/queries HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    answer = send_raw(address, request + hidden)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"told in two ways" in answer

@@ -100,7 +100,7 @@ def test_what_a_visitor_says_of_the_size_is_not_trusted(tmp_path: Path) -> None:
 
 
 def test_other_fields_cannot_fill_the_memory(tmp_path: Path) -> None:
-    body = b"".join(part(f"field{number}", bytes(5000)) for number in range(100))
+    body = b"".join(part(f"field{number}", bytes(5000)) for number in range(19))
     told = send(tmp_path / "out", body + part("file", b"v", file_name="a") + END)
     fields = json.loads(told.body)["fields"]
     assert len(fields) == 10
@@ -181,3 +181,17 @@ def test_pieces_of_one_byte_are_put_together(tmp_path: Path) -> None:
     request: Any = SlowRequest([body[place : place + 1] for place in range(len(body))], 0.0)
     form = asyncio.run(receive_form(request, tmp_path / "out", QueryLimits()))
     assert (form.num_bytes, (tmp_path / "out").read_bytes()) == (7, b"a video")
+
+
+def test_a_form_of_very_many_fields_is_refused_early(tmp_path: Path) -> None:
+    """Each takes longer to tell apart than to send, and all other visitors wait meanwhile."""
+    told = send(tmp_path / "out", part("a", b"") * 21 + part("file", b"v", file_name="a") + END)
+    assert (told.status, read_code(told)) == (400, "damaged_form")
+    assert send(tmp_path / "out", part("a", b"") * 19 + part("file", b"v", file_name="a") + END).status == 200
+
+
+def test_many_short_headers_are_as_bad_as_a_long_one(tmp_path: Path) -> None:
+    headers = "".join(f"X{number}: {'y' * 1200}\r\n" for number in range(4))
+    told = send(tmp_path / "out", f"--{BOUNDARY}\r\n{headers}\r\n".encode() + END)
+    assert (told.status, read_code(told)) == (400, "damaged_form")
+    assert "headers" in json.loads(told.body)["error"]["message"]

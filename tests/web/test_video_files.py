@@ -91,6 +91,35 @@ def test_a_link_out_of_the_folder_is_followed_only_when_the_catalog_was_made_wit
     check_refusal(half, root, "out of the collection")
 
 
+def test_a_link_that_a_stranger_made_does_not_lead_out_of_the_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video was given the size and time of a private file, was indexed, and became a link to that file."""
+    (root / "link.mp4").symlink_to(root.parent / "outside.mp4")
+    (root / "inner.mp4").symlink_to(root / "a.mp4")
+    lstat, stranger = Path.lstat, os.getuid() + 1
+
+    def lstat_of_stranger(path: Path) -> os.stat_result:
+        values = lstat(path)
+        return os.stat_result((*values[:4], stranger, *values[5:10])) if path.suffix else values
+
+    monkeypatch.setattr(Path, "lstat", lstat_of_stranger)
+    check_refusal(index(root / "link.mp4"), root, "out of the collection")
+    open_video(index(root / "inner.mp4"), str(root)).file.close()
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)  # who runs the server follows own links
+    open_video(index(root / "link.mp4"), str(root)).file.close()
+
+
+def test_what_was_exchanged_while_it_was_opened_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to a private file was there for a moment; the path says nothing of it any more."""
+    video, opens = index(root / "a.mp4"), os.open
+    os.utime(root.parent / "outside.mp4", ns=(1, video.mtime_ns or 0))
+    monkeypatch.setattr(os, "open", lambda path, flags: opens(root.parent / "outside.mp4", flags))
+    check_refusal(video, root, "out of the collection")
+
+
 def test_a_link_that_was_put_in_later_is_refused(root: Path) -> None:
     video = index(root / "a.mp4")
     (root / "a.mp4").unlink()

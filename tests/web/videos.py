@@ -15,11 +15,12 @@ class Sound:
 
     codec: str
     samples: NDArray[np.float64]
+    start_sec: float
 
 
-def add_sound(codec: str, samples: NDArray[np.float64]) -> Sound:
+def add_sound(codec: str, samples: NDArray[np.float64], *, start_sec: float = 0.0) -> Sound:
     """Return sound of 48 kHz, one channel, in [-1, 1]."""
-    return Sound(codec, samples)
+    return Sound(codec, samples, start_sec)
 
 
 def write_pattern(
@@ -63,7 +64,8 @@ def write_pattern(
             samples = av.AudioFrame.from_ndarray(
                 sound.samples.astype(np.float32)[None], format="fltp", layout="mono"
             )
-            samples.rate, samples.pts, samples.time_base = 48_000, 0, Fraction(1, 48_000)
+            samples.rate, samples.time_base = 48_000, Fraction(1, 48_000)
+            samples.pts = round(sound.start_sec * 48_000)
             resampler = av.AudioResampler(
                 format=audio.format.name, layout="mono", rate=48_000, frame_size=1024
             )

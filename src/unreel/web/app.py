@@ -32,7 +32,6 @@ def create_app(settings: ServeSettings, *, context: WebContext | None = None) ->
     Raises:
         SearchError: the index is missing or damaged, or the given encoder is not the one that made it.
         UnreelError: the given encoder cannot be loaded.
-        OSError: the index's cache folder cannot be written.
     """
     shared = context or WebContext(settings)
 

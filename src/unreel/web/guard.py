@@ -12,7 +12,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unreel.legible import make_legible
 from unreel.web.problems import Problem, answer_problem
-from unreel.web.security import HEADERS, SECONDS_OF_A_FAILURE, TokenGate, check_host, check_site
+from unreel.web.security import (
+    HEADERS,
+    SECONDS_OF_A_FAILURE,
+    TokenGate,
+    check_framing,
+    check_host,
+    check_site,
+)
 from unreel.web.settings import ServeSettings
 
 ACCESS_LOG = logging.getLogger("unreel.web.access")
@@ -71,10 +78,14 @@ class Guard:
         try:
             if self._num_open > self._settings.max_requests:
                 raise Problem(503, "busy", "too many requests are open", "try again soon", retry_after_sec=2)
+            check_framing(headers)
             check_host(headers, self._settings)
             check_site(scope["method"], headers)
         except Problem as problem:
-            return answer_problem(problem)
+            answer = answer_problem(problem)
+            if problem.status == 400:  # what follows on this connection is not to be trusted either
+                answer.headers["Connection"] = "close"
+            return answer
         exchanged = self._gate.exchange(scope["path"], scope["query_string"].decode("latin-1"))
         if isinstance(exchanged, Response):
             return exchanged

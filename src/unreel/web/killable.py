@@ -6,6 +6,7 @@ its own, with limits on memory, time and the size of what it writes, and a serve
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ _JOBS_PER_PROCESS = 500
 """After so many a new process takes over, for libraries may leak."""
 _LONGEST_JOB_SEC = 3600.0
 _CPU_ALLOWANCE_SEC = 10.0
+_ORPHAN_ALLOWANCE_SEC = 2.0
+_SECONDS_TO_START = 120.0
 
 
 class WorkFailure(Exception):  # noqa: N818 (it is no error of the program)
@@ -54,6 +57,8 @@ def do_limited(job: Job) -> Mapping[str, Any]:
         used = resource.getrusage(resource.RUSAGE_SELF)
         seconds = used.ru_utime + used.ru_stime + float(job["cpu_sec"]) + _CPU_ALLOWANCE_SEC
         _limit(resource.RLIMIT_CPU, int(seconds))
+        # For the worker of a server that was killed: nobody else watches the clock any more.
+        signal.setitimer(signal.ITIMER_REAL, float(job["cpu_sec"]) + _ORPHAN_ALLOWANCE_SEC)
     return load_work(job["work"])(job)
 
 
@@ -122,13 +127,15 @@ class KillableWorker:
             self._discard()
 
     def _get_process(self) -> "subprocess.Popen[bytes]":
+        if self._process is not None and self._process.poll() is not None:
+            self._discard()  # it died while it had nothing to do, of which the next job is not guilty
         with self._lock:
             if self._is_closed:
                 raise WorkFailure("the server is shutting down")
-            if self._process is None:
-                self._process = _start()
-            process = self._process
-        assert process.stdout is not None
+            is_new = self._process is None
+            process = self._process = self._process or _start()
+        if is_new:  # without the lock, so that closing can end the wait
+            _wait_until_ready(process)
         if process.poll() is not None:
             self._discard()
             raise WorkFailure("the process that does it cannot run")
@@ -156,10 +163,16 @@ def _start() -> "subprocess.Popen[bytes]":
         "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
     }
     words = [sys.executable, "-P", "-c", _PROGRAM, f"{__name__}:do_limited", str(_LONGEST_JOB_SEC)]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]") -> None:
+    timer = threading.Timer(_SECONDS_TO_START, process.kill)
+    timer.daemon = True
+    timer.start()
     assert process.stdout is not None
     process.stdout.readline()  # an empty line says that it is ready; none, that it died: seen when asked
-    return process
+    timer.cancel()
 
 
 def _exchange(process: "subprocess.Popen[bytes]", job: Mapping[str, Any]) -> bytes:

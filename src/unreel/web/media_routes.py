@@ -1,6 +1,9 @@
 """Videos and pictures of them, as files."""
 
 import asyncio
+import contextlib
+import os
+from pathlib import Path
 from typing import Annotated
 
 from anyio import to_thread
@@ -55,9 +58,8 @@ def build_media_router(context: WebContext) -> APIRouter:
         video, opened = await to_thread.run_sync(_open, context, video_id)
         opened.file.close()
         path = await to_thread.run_sync(context.pictures.find, video, at_sec)
-        if path is not None:
-            jpeg = await to_thread.run_sync(_read_or_nothing, path)
-        if path is None or not jpeg:
+        jpeg = await to_thread.run_sync(_read_or_nothing, path)
+        if not jpeg:
             jpeg = await asyncio.wrap_future(context.pictures.draw(video, at_sec))
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
@@ -72,21 +74,17 @@ def _open(context: WebContext, video_id: str) -> tuple[IndexedVideo, OpenFile]:
 
 def _open_converted(context: WebContext, video: IndexedVideo) -> OpenFile:
     path = context.playback.find_converted(video)
-    try:
+    with contextlib.suppress(FileNotFoundError):  # it was removed just now, to make room
         if path is not None:
-            file = path.open("rb")
-            status = path.stat()
-            return OpenFile(file, status.st_size, 0)
-    except FileNotFoundError:  # it was removed just now, to make room
-        pass
+            file = path.open("rb", buffering=0)
+            # Every use changes the time of the copy itself; another original gives another copy.
+            return OpenFile(file, os.fstat(file.fileno()).st_size, video.mtime_ns or 0)
     text = "there is no converted version of this video yet"
     raise Problem(404, "not_converted", text, "ask /api/videos/ID/playback until it is ready")
 
 
-def _read_or_nothing(path: object) -> bytes:
-    from pathlib import Path
-
+def _read_or_nothing(path: Path | None) -> bytes:
     try:
-        return Path(str(path)).read_bytes()
-    except FileNotFoundError:
+        return b"" if path is None else path.read_bytes()
+    except FileNotFoundError:  # it was removed just now, to make room
         return b""

@@ -2,12 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as WaitTimeout
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from unreel.search.index_rows import IndexedVideo
 from unreel.web import conversion, playability
@@ -114,11 +113,19 @@ class PlaybackService:
         job = {"paths": [str(video.file) for video in videos], "time_limit_sec": _PROBE_SEC}
         try:
             promise = self._probes.submit(job, time_limit_sec=_PROBE_SEC + 0.1 * len(videos))
-            found = promise.result(timeout=_PATIENCE_SEC)["is_playable"]
-        except (Problem, WorkFailure, WaitTimeout):
+        except Problem:
+            return
+        wait([promise], timeout=_PATIENCE_SEC)
+        if promise.done():
+            self._remember(videos, promise)
+        else:  # too late for this answer, not for the next one
+            promise.add_done_callback(lambda promise: self._remember(videos, promise))
+
+    def _remember(self, videos: Sequence[IndexedVideo], promise: "Future[Mapping[str, Any]]") -> None:
+        if promise.cancelled() or promise.exception() is not None:
             return
         with self._lock:
-            for video, is_playable in zip(videos, found, strict=True):
+            for video, is_playable in zip(videos, promise.result()["is_playable"], strict=True):
                 self._is_playable[identify_file(video)] = bool(is_playable)
             while len(self._is_playable) > _MAX_REMEMBERED:
                 self._is_playable.popitem(last=False)

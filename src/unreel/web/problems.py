@@ -1,5 +1,6 @@
 """What a visitor is told when something cannot be done: a code, a sentence, and what to do about it."""
 
+import errno
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,6 +17,8 @@ _REASONS = {
     405: ("method_not_allowed", "this address takes other methods"),
 }
 _LONGEST_ECHO = 80
+_WANTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+"""What a server may run out of, with which it can go on when there is some again."""
 
 
 class Problem(Exception):  # noqa: N818 (it is no error of the program)
@@ -96,9 +99,20 @@ def add_problem_handlers(app: FastAPI) -> None:
         message = "; ".join(_describe_invalid(dict(fault)) for fault in error.errors()[:3])
         return answer_problem(Problem(422, "invalid_parameter", message, "see /api for what is accepted"))
 
+    @app.exception_handler(OSError)
+    async def on_want(request: Request, error: OSError) -> JSONResponse:
+        return answer_problem(_explain_want(error))
+
     @app.exception_handler(SearchError)
     async def on_search_error(request: Request, error: SearchError) -> JSONResponse:
         return answer_problem(explain_index_error(error))
+
+
+def _explain_want(error: OSError) -> Problem:
+    if error.errno not in _WANTS:
+        raise error
+    message = f"the server cannot write: {str(error.strerror).lower()}"
+    return Problem(503, "no_room", message, "tell its owner", retry_after_sec=60)
 
 
 def _describe_invalid(fault: dict[str, Any]) -> str:

@@ -53,8 +53,20 @@ def check_host(headers: Headers, settings: ServeSettings) -> None:
         )
 
 
+def check_framing(headers: Headers) -> None:
+    """Refuse a body whose end is told in two ways: a proxy may believe the other one (RFC 9112, section 6.3).
+
+    Raises:
+        Problem: the request has both `Content-Length` and `Transfer-Encoding`.
+    """
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise Problem(400, "bad_request", "the length of the request is told in two ways", "tell it in one")
+
+
 def split_host(value: str) -> str:
     """Return the name of a `Host` header without its port, in small letters; "" when it is none."""
+    if not set(value).isdisjoint("@/?#\\"):
+        return ""
     try:
         return urlsplit(f"//{value}").hostname or ""
     except ValueError:

@@ -21,6 +21,9 @@ from unreel.web.settings import ServeSettings
 
 _SECONDS_FOR_HEADERS = 15.0
 _SECONDS_BETWEEN_REQUESTS = 20
+_SECONDS_TO_TAKE = 60.0
+"""Within these a visitor must take some of what is sent. A player that was left paused takes nothing and
+would hold its place for ever; when it goes on, it asks for the rest."""
 _SECONDS_TO_FINISH = 3
 _LONGEST_HEADERS = 32768
 _MAX_CONNECTIONS = 512
@@ -28,9 +31,10 @@ _LOGS = ("unreel.web.access", "unreel.web.error", "uvicorn.error")
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 that hangs up on who takes too long to say what is wanted."""
+    """HTTP/1.1 that hangs up on who takes too long to say what is wanted, or to take it."""
 
     _patience: asyncio.TimerHandle | None = None
+    _until_taken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for a request."""
@@ -54,6 +58,16 @@ class ImpatientProtocol(H11Protocol):
         if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
             self._wait()
 
+    def pause_writing(self) -> None:
+        """Start to wait for the visitor, who has enough to take for now."""
+        super().pause_writing()
+        self._until_taken = self.loop.call_later(_SECONDS_TO_TAKE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on; the visitor has taken most of it."""
+        self._stop_waiting_for_taking()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, with the headers of every other answer."""
         problem = Problem(400, "bad_request", "this is no HTTP request", "use a browser")
@@ -70,6 +84,7 @@ class ImpatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the visitor."""
         self._stop_waiting()
+        self._stop_waiting_for_taking()
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -80,6 +95,11 @@ class ImpatientProtocol(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _stop_waiting_for_taking(self) -> None:
+        if self._until_taken is not None:
+            self._until_taken.cancel()
+            self._until_taken = None
 
     def _hang_up(self) -> None:
         self._patience = None
@@ -145,7 +165,6 @@ def serve(
     Raises:
         SearchError: the index is missing or damaged, or the given encoder is not the one that made it.
         UnreelError: the given encoder cannot be loaded, or the port is taken.
-        OSError: the index's cache folder cannot be written.
     """
     context = WebContext(settings)
     try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LONGEST_FIELD = 200
 _LONGEST_HEADERS = 4096
 _LONGEST_NAME = 120
+_MOST_PARTS = 20
 _OVERHEAD_BYTES = 16384
 """What a form may add to the file: boundaries, headers, the other fields."""
 
@@ -121,6 +122,7 @@ class _Form:
         self._file, self._max_bytes = file, max_bytes
         self._header = self._value = b""
         self._headers: dict[bytes, bytes] = {}
+        self._num_parts = self._header_bytes = 0
         self._field = ""
         self._is_file = False
         self._text = b""
@@ -139,19 +141,23 @@ class _Form:
         }
 
     def _begin_part(self) -> None:
-        self._headers = {}
+        self._num_parts += 1
+        if self._num_parts > _MOST_PARTS:
+            raise Problem(400, "damaged_form", "the form has too many fields", "send the file alone")
+        self._headers, self._header_bytes = {}, 0
         self._field, self._is_file, self._text = "", False, b""
 
     def _add_header(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
-        self._check_headers()
+        self._check_headers(end - start)
 
     def _add_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
-        self._check_headers()
+        self._check_headers(end - start)
 
-    def _check_headers(self) -> None:
-        if len(self._header) + len(self._value) > _LONGEST_HEADERS:
+    def _check_headers(self, num_bytes: int) -> None:
+        self._header_bytes += num_bytes
+        if self._header_bytes > _LONGEST_HEADERS:
             raise Problem(400, "damaged_form", "the form has headers that are too long", "send it again")
 
     def _end_header(self) -> None:

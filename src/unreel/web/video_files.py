@@ -49,8 +49,10 @@ def open_video(video: IndexedVideo, root: str) -> OpenFile:
     """Open the file of a video, if it is still the one that was indexed.
 
     It must be a regular file with the size and time of writing that the index knows. Where symbolic links
-    lead it out of the catalog's folder, the index must know both: then the catalog was made with this link.
-    What is checked is what was opened, so a file that is exchanged in between is not sent.
+    lead out of the catalog's folder, the index must know both, and each link must have been made by who runs
+    the server, by root or by the owner of the file: who may put videos into the folder can give them any size
+    and time, and so have others' files sent. What is checked is what was opened, so a file that is exchanged
+    in between is not sent.
 
     Args:
         video: from the index.
@@ -83,12 +85,22 @@ def _check(video: IndexedVideo, status: os.stat_result, root: str) -> None:
         video.mtime_ns is not None and status.st_mtime_ns != video.mtime_ns
     ):
         raise _refuse("the file of this video has changed since it was indexed")
-    if not is_known and not _is_inside(video.file, root):
+    if not _is_led_to(video.file, root, status, is_known=is_known):
         raise _refuse("a symbolic link leads the file of this video out of the collection")
 
 
-def _is_inside(path: Path, root: str) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+def _is_led_to(path: Path, root: str, status: os.stat_result, *, is_known: bool) -> bool:
+    """Whether nobody but those who may has led from a path of the catalog to the file that was opened."""
+    trusted = {0, os.geteuid(), status.st_uid}
+    try:
+        if not os.path.samestat(path.stat(), status):  # it was exchanged just now
+            return False
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+            return True
+        links = [part.lstat() for part in (path, *path.parents) if part.is_symlink()]
+    except OSError:
+        return False
+    return is_known and all(link.st_uid in trusted for link in links)
 
 
 def _refuse(message: str) -> Problem:
