@@ -3,7 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,11 +12,13 @@ from unreel.models.clip_chunks import forward_in_chunks
 
 # B batch, C channels, T frames, H W pixels, D features
 
+WayT = TypeVar("WayT", bound=Callable[..., Any])
+
 _WAYS_THROUGH = ("forward_map", "forward", "forward_frames_and_video")
 _FEWEST_NORMALIZED = 3
 
 
-def _in_chunks(run: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], Any]:
+def _in_chunks(run: WayT) -> WayT:
     """Let a way through a backbone take ``chunk_clips`` clips at a time; 0 takes all."""
 
     @functools.wraps(run)
@@ -28,7 +30,7 @@ def _in_chunks(run: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], Any
             functools.partial(run, self), clips_BCTHW, network=self, chunk_clips=self.chunk_clips
         )
 
-    return run_in_chunks
+    return cast(WayT, run_in_chunks)
 
 
 class Backbone(nn.Module, ABC):
