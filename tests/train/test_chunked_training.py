@@ -82,6 +82,7 @@ def train_as(rank: int, port: int, corpus: Path, run: Path) -> None:
     train(cvrl_of(corpus, chunk_clips=1), run)
 
 
+@pytest.mark.slow
 def test_chunks_in_one_process_or_two_learn_what_the_whole_batch_does(corpus: Path, tmp_path: Path) -> None:
     """Parts of a batch, in contrast, have other negatives, and so another loss."""
     with socket.socket() as free:

@@ -46,7 +46,7 @@ def die_after_step(step: int, end: str) -> None:
     MoCo.after_step = after_step_and_die
 
 
-@pytest.mark.parametrize("end", ["killed", "failed"])
+@pytest.mark.parametrize("end", ["killed", pytest.param("failed", marks=pytest.mark.slow)])
 def test_the_others_stop_within_a_minute_and_say_why(corpus: Path, tmp_path: Path, end: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
