@@ -43,17 +43,9 @@ test-all: check ## everything that this machine can run: slow tests too, and GPU
 	@filter=$$($(BIN)/python -c 'import torch, importlib.util as u; print("not browser" + " and not gpu" * (not torch.cuda.is_available()) + " and not ray" * (u.find_spec("ray") is None))') && \
 	  set -x && $(PYTEST) -m "$$filter" --cov --cov-report=term
 
-bench: install ## speed against peers and plain ways; BENCH_ARGS=--quick for a look
+bench: install ## speed against peers and floors, one table; BENCH_ARGS=--quick for a look
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
-	$(BIN)/python benchmarks/decode.py $(BENCH_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shuffle_degree.py $(BENCH_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/views.py $(BENCH_ARGS)
-	$(BIN)/python benchmarks/cacl_step.py $(BENCH_ARGS)
-	$(BIN)/python benchmarks/vclr_step.py $(BENCH_ARGS)
-	$(BIN)/python benchmarks/scvrl_step.py $(BENCH_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/motion.py $(BENCH_ARGS)
-	$(BIN)/python benchmarks/search.py $(BENCH_ARGS)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/prepared.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/all.py $(BENCH_ARGS)
 
 docs: install ## run the code blocks of the documentation and check its links
 	$(PYTEST) tests/test_docs.py

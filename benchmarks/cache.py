@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import rows
 import torch
 from decode_backends import HEIGHT, WIDTH, write_files
 from machine import describe_machine
@@ -144,22 +145,21 @@ def build_ways(folder: Path, *, quick: bool) -> list[Way]:
     """Write the videos; return the ways."""
     contents = write_files(folder, 250, 2 if quick else 4)
     scan_videos([folder], folder / "contents.parquet", num_workers=1)
-    prepared = prepare_videos(
-        Catalog.load(folder / "contents.parquet"), folder.with_name("h264"), PrepareConfig(), num_workers=1
-    )
+    catalog, out = Catalog.load(folder / "contents.parquet"), folder.with_name("h264")
+    prepared = None if quick else prepare_videos(catalog, out, PrepareConfig(), num_workers=1)
     for path in contents:
         for number in range(1, COPIES):
             shutil.copy(path, path.with_stem(f"{path.stem}_{number}"))
     scan_videos([folder], folder / "catalog.parquet", num_workers=1)
     files = DataConfig(catalog=folder / "catalog.parquet", height=HEIGHT, width=WIDTH, num_workers=0)
-    copies = replace(files, catalog=prepared.out, width=0)
+    copies = replace(files, catalog=prepared.out, width=0) if prepared else files
     ram, device = replace(files, cache="ram"), replace(files, cache="device")
     counts = (0, 2) if quick else (0, 2, 4)
     return [
         *(Way("files", replace(files, num_workers=count)) for count in counts),
         *([] if quick else [Way("H.264 copies", replace(copies, num_workers=count)) for count in counts[:2]]),
         *(Way("ram", replace(ram, num_workers=count)) for count in counts),
-        Way("ram, each of two training processes", ram, 2),
+        *([] if quick else [Way("ram, each of two training processes", ram, 2)]),
         Way("device (CPU twin)", device),
     ]
 
@@ -191,31 +191,55 @@ def format_row(way: Way, findings: list[Finding]) -> str:
     )
 
 
+def note_rows(rates: dict[Way, float]) -> None:
+    """Hand over every other way against files with as many workers."""
+    files = {way.data.num_workers: rate for way, rate in rates.items() if way.name == "files"}
+    for way, rate in rates.items():
+        if way.name != "files" and way.processes == 1:
+            rows.note(
+                rows.Row(
+                    f"input pipeline, {way.name}, workers: {way.data.num_workers}",
+                    "clips/s",
+                    rate,
+                    peer="unreel, files",
+                    theirs=files[way.data.num_workers],
+                )
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer videos and ways, shorter rounds")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    rows = [
-        "| frames | workers | start, s | clips per second | clips per CPU-second | cache, MiB "
-        "| training process, MiB PSS (private) | a worker, MiB PSS (private) |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    lines, rates = (
+        [
+            "| frames | workers | start, s | clips per second | clips per CPU-second | cache, MiB "
+            "| training process, MiB PSS (private) | a worker, MiB PSS (private) |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|",
+        ],
+        dict[Way, float](),
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "videos"
         folder.mkdir()
         for way in build_ways(folder, quick=arguments.quick):
-            rows.append(format_row(way, run(way, 1.0 if arguments.quick else 2.0)))
+            findings = run(way, 1.0 if arguments.quick else 2.0)
+            rates[way] = sum(found.clips_per_sec for found in findings) / len(findings)
+            lines.append(format_row(way, findings))
+    note_rows(rates)
     title = "# Batches from files, from memory and on the device\n\n" + "\n\n".join(
         " ".join(part.split()) for part in (__doc__ or "").split("\n\n")[1:3]
     )
     loads = f"Load of the machine before and after: {load:.1f} and {os.getloadavg()[0]:.1f}."
-    text = "\n\n".join([title, describe_machine("av", "numpy", "torch"), "\n".join(rows), loads])
+    text = "\n\n".join([title, describe_machine("av", "numpy", "torch"), "\n".join(lines), loads])
     print(text)
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

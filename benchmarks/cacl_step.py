@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import rows
 import torch
 import torch.nn.functional as F
 from machine import describe_machine, measure_matmul_flops
@@ -220,6 +221,17 @@ def report(cases: list[Case], num_steps: int) -> str:
         flops = {name: count_flops(case, compute) for name, compute in WAYS.items()}
         rate = flops["ours"] * ours.videos_per_sec / case.batch_size
         share = rate / measure_matmul_flops(case.device, dtype)
+        rows.note(
+            rows.Row(
+                f"training step, `{case.name}`, {case.device.type}",
+                "videos/s",
+                ours.videos_per_sec,
+                peer="the plain step, torch",
+                theirs=plain.videos_per_sec,
+                floor="its operations at the matrix rate",
+                floor_rate=ours.videos_per_sec / share,
+            )
+        )
         lines.append(
             f"| `{case.name}` | {case.device.type}, {str(dtype).removeprefix('torch.')} | {case.batch_size} "
             f"| {ours.videos_per_sec:.2f} | {plain.videos_per_sec:.2f} "
@@ -237,6 +249,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the small recipe alone: a minute")
     parser.add_argument("--steps", type=int, default=4, help="timed steps of each way")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     table = report(list_cases(device, quick=arguments.quick), arguments.steps)
@@ -246,6 +259,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

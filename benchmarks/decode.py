@@ -23,6 +23,7 @@ from typing import Any
 
 import av
 import numpy as np
+import rows
 from decode_backends import FLOOR, OURS, SOURCES, build_backends, build_unreel, draw_clip, write_files
 from decode_segments import report_segments
 from machine import describe_machine
@@ -167,6 +168,8 @@ def report_group(folder: Path, group: int, *, quick: bool) -> str:
     ours, floor = (one[name].clips / one[name].cpu_sec for name in (OURS, FLOOR))
     peers = {name: score.clips / score.cpu_sec for name, score in one.items() if name not in (OURS, FLOOR)}
     best = max(peers, key=lambda name: peers[name], default="")
+    for name in (*peers, *missing):
+        note_row(f"decoding clips, a key frame every {group} frames", name, (ours, peers, floor), missing)
     lines = [
         f"## A key frame every {group} frames",
         "",
@@ -182,14 +185,38 @@ def report_group(folder: Path, group: int, *, quick: bool) -> str:
     return "\n".join(lines)
 
 
+def note_row(
+    what: str, name: str, rates: tuple[float, dict[str, float], float], missing: dict[str, str]
+) -> None:
+    """Hand over a comparison; versions are those of the packages."""
+    ours, peers, floor = rates
+    title, _, kind = name.partition(", ")
+    package = {"OpenCV": "opencv-python-headless"}.get(title, title)
+    rows.note(
+        rows.Row(
+            what,
+            "clips per CPU-second",
+            ours,
+            peer=rows.name_package(package, title) + (f", {kind}" if kind else ""),
+            theirs=peers.get(name, float("nan")),
+            floor="decoding alone",
+            floor_rate=floor,
+            missing=missing.get(name, ""),
+        )
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer files and rounds: half a minute")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    parser.add_argument("--clips-alone", action="store_true", help="leave out the video of ten minutes")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         parts = [report_group(Path(folder), group, quick=arguments.quick) for group in GROUPS]
-        parts.append(report_segments(Path(folder), quick=arguments.quick))
+        if not arguments.clips_alone:
+            parts.append(report_segments(Path(folder), quick=arguments.quick))
     title = "# Decoding clips\n\n" + " ".join((__doc__ or "").split("\n\n")[1].split())
     machine = describe_machine("av", "torch", "torchcodec", "decord2", "opencv-python-headless", "numpy")
     report = "\n\n".join([title, f"{machine} FFmpeg {av.ffmpeg_version_info} in PyAV.", *parts])
@@ -197,6 +224,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(report + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import rows
 from machine import describe_machine
 
 from unreel.data.catalog import Catalog
@@ -147,6 +148,16 @@ def report_size(folder: Path, size: str, *, num_files: int, num_frames: int) -> 
         plain = scores["plain, Farnebäck" if "Farnebäck" in name else "plain"]
         # Another flow is another job.
         times = f"{plain.cpu_sec / score.cpu_sec:.1f}" if "medium" not in name else ""
+        if name in ("unreel", "unreel, Farnebäck"):
+            rows.note(
+                rows.Row(
+                    f"measuring motion, {size}, {name.partition(', ')[2] or 'DIS'}",
+                    "s of video per CPU-second",
+                    score.video_sec / score.cpu_sec,
+                    peer=rows.name_package("opencv-python-headless", "OpenCV") + ", a plain loop",
+                    theirs=plain.video_sec / plain.cpu_sec,
+                )
+            )
         lines.append(f"| {name} | {score.video_sec / score.cpu_sec:.2f} | {times} | {score.peak_mb:.0f} |")
     catalog = folder / f"{size}.parquet"
     scan_videos([folder / size], catalog)
@@ -163,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a file of a second: half a minute")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     num_files, num_frames = (1, 25) if arguments.quick else (3, 50)
     with tempfile.TemporaryDirectory() as folder:
@@ -176,6 +188,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(report + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import Any
 
 import av
 import numpy as np
+import rows
 from decode_backends import HEIGHT, SOURCES, WIDTH, build_floor, draw_clip, write_files
 from machine import describe_machine
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ Read = Callable[[Path, NDArray[np.int64]], Any]
 ORIGINALS = "originals, 128x171"
 AS_STORED = FrameSize(HEIGHT)
 CLIPS_PER_FILE = 6
+FIRST_CLIP = draw_clip(np.random.default_rng(0))
 
 
 @dataclass
@@ -131,6 +133,25 @@ def format_table(ways: dict[str, Way]) -> str:
     return "\n".join(lines)
 
 
+def note_rows(ways: dict[str, Way]) -> None:
+    """Hand over both kinds of copies, as stored, against the originals and their floors."""
+    for kind, alone in (("H.264", "decoding alone"), ("raw", "copying bytes alone")):
+        way, floor = ways[f"copies, {kind}, as stored"], ways[f"copies, {kind}, {alone}"]
+        path = next(iter(way.files))
+        rows.note(
+            rows.Row(
+                f"clips from prepared copies, {kind}",
+                "clips per CPU-second",
+                way.per_cpu_sec,
+                peer=f"unreel, {ORIGINALS}",
+                theirs=ways[ORIGINALS].per_cpu_sec,
+                floor=alone,
+                floor_rate=floor.per_cpu_sec,
+                bound=rows.profile_calls(lambda way=way, path=path: way.read(path, FIRST_CLIP)),  # type: ignore[misc]
+            )
+        )
+
+
 def report(folder: Path, *, quick: bool) -> str:
     originals = write_files(folder / "originals", 250, 3 if quick else len(SOURCES))
     scan_videos([folder / "originals"], folder / "catalog.parquet", num_workers=1)
@@ -149,6 +170,7 @@ def report(folder: Path, *, quick: bool) -> str:
     }
     load = os.getloadavg()[0]
     measure(ways, 3 if quick else 6)
+    note_rows(ways)
     minutes = float(catalog.seconds_array.sum()) / 60
     return "\n".join(
         [
@@ -165,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer files and rounds")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "originals").mkdir()
@@ -178,6 +201,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import rows
 import torch
 from machine import describe_machine
 from scvrl_step_runs import (
@@ -27,7 +28,9 @@ from scvrl_step_runs import (
     Runner,
     compare_losses,
     count_flops,
+    draw_batch,
     measure_alone,
+    measure_rate,
     share_of_rate,
     time_steps,
 )
@@ -49,6 +52,20 @@ def compare(case: Case, num_steps: int, until: float) -> str:
     peaks = [measure_alone(case, way, 1, 0.0).peak_gib for way in WAYS if case.device.type == "cuda"]
     ours, plain = runners = [Runner(case, way) for way in WAYS]
     time_steps(runners, num_steps, until)
+    rows.note(
+        rows.Row(
+            f"training step, `{case.name}`, {case.place}, {case.batch_size} videos",
+            "videos/s",
+            ours.videos_per_sec,
+            peer="the plain step, torch",
+            theirs=plain.videos_per_sec,
+            floor="its operations at the matrix rate",
+            floor_rate=measure_rate(case.device, case.dtype) / flops["ours"],
+            bound=rows.name_largest(rows.profile_kernels(lambda: Runner(case).step(draw_batch(case, 0))))
+            if plain.seconds < ours.seconds
+            else "",
+        )
+    )
     return (
         f"| `{case.name}` | {case.place} | {case.batch_size} "
         f"| {ours.videos_per_sec:.2f} | {plain.videos_per_sec:.2f} "
@@ -154,6 +171,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="most timed steps of each way")
     parser.add_argument("--seconds", type=float, default=70.0, help="begin no row after this time")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
@@ -165,6 +183,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import rows
 import torch
 from machine import describe_machine
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ from unreel.search.vector_cache import CacheStamp, VectorCache
 DIMENSION = 512
 TOP_K = 10
 BATCH = 100
+KINDS = ("clustered", "random")
 OURS, OURS_FAST, FAISS, FAISS_BLAS, USEARCH = (
     "unreel, exact",
     "unreel, tuned",
@@ -176,6 +178,16 @@ def measure_bandwidth(vectors: NDArray[np.float32]) -> float:
     return best
 
 
+def measure_read_ms(vectors: NDArray[np.float32]) -> float:
+    """Return the milliseconds of the processor that reading all vectors once takes, the best of several."""
+    numbers, best = torch.from_numpy(vectors), float("inf")
+    for _ in range(5):
+        started = time.process_time()
+        numbers.sum()
+        best = min(best, 1000 * (time.process_time() - started))
+    return best
+
+
 def format_row(name: str, times: Times, recall: str, memory: str, extra: str) -> str:
     columns = [
         (times.single_cpu, 50),
@@ -216,7 +228,7 @@ def report_kind(folder: Path, kind: str, num_rows: int, *, quick: bool) -> str:
     vectors = draw_vectors(num_rows, kind)
     path = folder / "vectors"
     cache = write_cache(path, vectors)
-    bandwidth = measure_bandwidth(vectors)
+    bandwidth, read_ms = measure_bandwidth(vectors), measure_read_ms(vectors)
     del vectors
     wanted = TunedIndex(num_rows=num_rows, top_k=TOP_K, target_recall=0.95)
     started = time.perf_counter()
@@ -240,6 +252,9 @@ def report_kind(folder: Path, kind: str, num_rows: int, *, quick: bool) -> str:
         recalls[OURS_FAST] = f"{recall:.3f} ({low:.3f} to {high:.3f})"
     ours, theirs, product = (times[name] for name in (OURS, FAISS, FAISS_BLAS))
     num_mb = cache.vectors.nbytes / 1e6
+    bound = rows.profile_calls(lambda: exact.search(questions.vectors_QD[-BATCH:], TOP_K))
+    recall_text = recalls.get(OURS_FAST, "")
+    note_rows(f"{num_rows:,} {kind} vectors", times, read_ms, recall_text, bound)
     lines = [
         f"## {num_rows:,} {kind} vectors",
         "",
@@ -279,6 +294,33 @@ def report_kind(folder: Path, kind: str, num_rows: int, *, quick: bool) -> str:
     return "\n".join(lines)
 
 
+def note_rows(what: str, times: dict[str, Times], read_ms: float, recall: str, bound: str) -> None:
+    """Hand over median CPU times: exact search against the peers, tuned search against exact search."""
+    packages = {FAISS: "faiss-cpu", FAISS_BLAS: "faiss-cpu", USEARCH: "usearch"}
+    pairs = [(OURS, name) for name in packages if name in times]
+    for name, other in [*pairs, *([(OURS_FAST, OURS)] if OURS_FAST in times else [])]:
+        title = "exact search" if name == OURS else f"tuned search, recall {recall}"
+        peer = f"{other} ({rows.name_package(packages[other])})" if other in packages else other
+        for kind in ("single_cpu", "batch_cpu"):
+            own_ms, their_ms = (getattr(times[each], kind) for each in (name, other))
+            if not own_ms or not their_ms:
+                continue
+            is_read_once = name == OURS and kind == "single_cpu"
+            queries = 1000.0 if kind == "single_cpu" else 1000.0 * BATCH
+            rows.note(
+                rows.Row(
+                    f"{title}, {'one query' if kind == 'single_cpu' else 'a batch of 100'}, {what}",
+                    "queries per CPU-second",
+                    queries / float(np.median(own_ms)),
+                    peer=peer,
+                    theirs=queries / float(np.median(their_ms)),
+                    floor="reading all vectors" if is_read_once else "",
+                    floor_rate=queries / read_ms if is_read_once else float("nan"),
+                    bound=bound if name == OURS else "",
+                )
+            )
+
+
 def report_index(folder: Path, num_rows: int) -> str:
     """Put vectors into an index; return what that took."""
     vectors = draw_vectors(num_rows, "random")
@@ -313,11 +355,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="20,000 vectors: a minute")
     parser.add_argument("--rows", type=int, default=1_000_000, help="vectors of each kind")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of vectors")
     parser.add_argument("--index-rows", type=int, default=1_000_000, help="videos that are put into an index")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--vectors", type=Path, help=argparse.SUPPRESS)
+    rows.add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(count_cores())
     if arguments.child:
@@ -326,7 +370,7 @@ def main() -> None:
     num_rows, index_rows = (20_000, 5_000) if arguments.quick else (arguments.rows, arguments.index_rows)
     started = time.perf_counter()
     parts = []
-    for kind in ("clustered", "random"):
+    for kind in arguments.kinds:
         with tempfile.TemporaryDirectory() as folder:
             parts.append(report_kind(Path(folder), kind, num_rows, quick=arguments.quick))
             print(parts[-1], flush=True)
@@ -340,6 +384,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(report + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

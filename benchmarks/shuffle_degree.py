@@ -21,6 +21,7 @@ from pathlib import Path
 
 import Levenshtein
 import numpy as np
+import rows
 from machine import describe_machine
 from rapidfuzz.distance import Levenshtein as RapidLevenshtein
 from rapidfuzz.process import cdist
@@ -86,6 +87,15 @@ def build_distance_tasks(batch: int) -> dict[str, Callable[[], int]]:
     return {name: lambda peer=peer: len(peer()) for name, peer in peers.items()}  # type: ignore[misc]
 
 
+def note_row(what: str, package: str, rates: tuple[float, float], task: Callable[[], int]) -> None:
+    """Hand over our rate and a peer's; ``task`` is what ours does, for a profile."""
+    ours, theirs = rates
+    bound = rows.profile_calls(task) if ours < theirs else ""
+    rows.note(
+        rows.Row(what, "per CPU-second", ours, peer=rows.name_package(package), theirs=theirs, bound=bound)
+    )
+
+
 def report_distances(rounds: int, round_sec: float) -> str:
     batches = (*BATCHES, LARGE_BATCH)
     rates = {batch: time_in_turns(build_distance_tasks(batch), rounds, round_sec) for batch in batches}
@@ -95,6 +105,12 @@ def report_distances(rounds: int, round_sec: float) -> str:
         + " |",
         "|---|" + "---:|" * len(batches),
     ]
+    for name, package in (
+        ("python-Levenshtein, from the array", "Levenshtein"),
+        ("RapidFuzz cdist, from the array", "rapidfuzz"),
+    ):
+        pair = rates[1024][OURS], rates[1024][name]
+        note_row("edit distances, 1024 rows", package, pair, build_distance_tasks(1024)[OURS])
     for name in rates[BATCHES[0]]:
         cells = [f"{rates[b][name] / 1e6:.2f} ({rates[b][OURS] / rates[b][name]:.2f})" for b in batches]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -142,13 +158,17 @@ def build_sampling_tasks(degree: int) -> dict[str, Callable[[], int]]:
 def report_rejection(rounds: int, round_sec: float) -> str:
     header, lines = "", []
     for degree in REJECTION_DEGREES:
-        rates = time_in_turns(build_sampling_tasks(degree), rounds, round_sec)
+        tasks = build_sampling_tasks(degree)
+        rates = time_in_turns(tasks, rounds, round_sec)
         header = (
             "| degree | "
             + " | ".join(rates)
             + " | unreel, 64 rows, is faster than python-Levenshtein by | than RapidFuzz by |"
         )
         peers, ours = list(rates.values())[:2], rates[f"{OURS}, {BATCHES[0]} rows"]
+        for package, rate in zip(("Levenshtein", "rapidfuzz"), peers, strict=True):
+            task = tasks[f"{OURS}, {BATCHES[0]} rows"]
+            note_row(f"shuffles of degree {degree}, {BATCHES[0]} rows", package, (ours, rate), task)
         cells = [f"{rate:,.0f}" for rate in rates.values()] + [f"{ours / peer:.2f}" for peer in peers]
         lines.append(f"| {degree} | " + " | ".join(cells) + " |")
     lines = [header, "|" + "---:|" * (header.count("|") - 1), *lines]
@@ -189,6 +209,17 @@ def report_training(rounds: int, round_sec: float) -> str:
     rates = time_in_turns(tasks, rounds, round_sec)
     needed = count_candidates_per_shuffle()
     floor = rates[floor_name] / needed
+    for batch in BATCHES:
+        rows.note(
+            rows.Row(
+                f"shuffles in training, all degrees, {batch} rows",
+                "per CPU-second",
+                rates[f"uniform_exact|{batch}"],
+                floor=f"drawing and measuring {needed:.2f} candidates each in the largest blocks",
+                floor_rate=floor,
+                bound=rows.profile_calls(tasks[f"uniform_exact|{batch}"]),
+            )
+        )
     lines = ["| preset | " + " | ".join(f"{batch} rows" for batch in BATCHES) + " |", "|---|---:|---:|"]
     lines += [
         f"| {name} | " + " | ".join(f"{rates[f'{name}|{batch}']:,.0f}" for batch in BATCHES) + " |"
@@ -215,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some ten seconds")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     rounds, round_sec = (2, 0.1) if arguments.quick else (5, 0.3)
     title = "# Shuffles and their degree\n\n" + "\n\n".join(
@@ -226,6 +258,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(report + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import rows
 import torch
 from machine import describe_machine, measure_matmul_flops
 from torch import Tensor
@@ -200,6 +201,17 @@ def report(cases: list[Case], num_steps: int) -> str:
         num_videos = num_steps * case.batch_size
         rate = ours_flops * num_steps / ours.seconds
         share = rate / measure_matmul_flops(case.device, case.dtype)
+        rows.note(
+            rows.Row(
+                f"training step, `{case.name}`, {case.device.type}",
+                "videos/s",
+                num_videos / ours.seconds,
+                peer="the plain step, torch",
+                theirs=num_videos / plain.seconds,
+                floor="its operations at the matrix rate",
+                floor_rate=num_videos / ours.seconds / share,
+            )
+        )
         peak = f"{ours_peak:.1f}, {plain_peak:.1f}" if ours_peak else "not measured"
         lines.append(
             f"| `{case.name}` | {case.device.type}, {str(case.dtype).removeprefix('torch.')} "
@@ -218,6 +230,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the small recipes alone: a minute")
     parser.add_argument("--steps", type=int, default=4, help="timed steps of each way")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
@@ -229,6 +242,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure how many frames a second the papers' augmentations make, against two plain ways.
+"""Measure how many frames a second the papers' augmentations make, against two plain ways and kornia.
 
 unreel draws once for a whole batch, resamples, mirrors and blurs by one pair of matrices per clip, and
 changes colours by one or two 3x4 matrices and a hue shift. The plain ways take the same draws and go clip by
@@ -7,7 +7,7 @@ blur by two convolutions, every colour change by itself, hue over HSV); with Ope
 as data sets in the wild do (resize by area, Gaussian blur, blends with saturation, hue over HSV), and float
 in the end. All frames are in memory. One thread works and its own seconds count, so that a busy machine
 changes little. The mean difference to ours tells that the same is done; bytes round it and hue has 180 steps
-in them.
+in them. kornia does the same operations to the whole batch with draws of its own (VideoSequential).
 
 Bytes are what the operators of a GPU's way read and write, when none is fused with another; the floor is
 reading every byte of the frames once and writing every number of the result once.
@@ -17,6 +17,7 @@ reading every byte of the frames once and writing every number of the result onc
 """
 
 import argparse
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +25,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import rows
 import torch
 import torch.nn.functional as F
 from machine import describe_machine
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from views_kornia import augment_with_kornia
 from views_plain import Case, augment_with_opencv, augment_with_torch
 
 from unreel.augment import blur
@@ -44,10 +47,13 @@ def augment_ours(case: Case, frames_BTHWC: Tensor, generator: RowGenerator) -> T
     return case.augmentation.apply(frames_BTHWC, generator)
 
 
+KORNIA = "kornia, VideoSequential"
+PACKAGES = {"torch": "torch", "OpenCV": "opencv-python-headless", "kornia": "kornia"}
 WAYS: dict[str, Callable[[Case, Tensor, RowGenerator], Tensor]] = {
     "unreel": augment_ours,
     "torch, clip by clip": augment_with_torch,
     "OpenCV, frame by frame": augment_with_opencv,
+    KORNIA: augment_with_kornia,
 }
 
 
@@ -149,14 +155,19 @@ def report(cases: list[Case], rounds: int) -> str:
         shape = (case.num_clips, case.num_frames, case.height, case.width, 3)
         frames = make_pictures(shape)
         num_frames, size = case.num_clips * case.num_frames, case.augmentation.size_px
-        scores = {way: measure(way, case, frames, rounds) for way in WAYS}
+        missing = find_missing(case)
+        scores = {way: measure(way, case, frames, rounds) for way in WAYS if way not in missing}
         if torch.cuda.is_available():
             scores["unreel, GPU"] = measure("unreel", case, frames.cuda(), rounds)
         ours_sec, ours = scores["unreel"]
+        seconds_of = {way: seconds for way, (seconds, _) in scores.items()}
+        note_rows(case, seconds_of, missing, functools.partial(measure, "unreel", case, frames, 0))
         what = f"{case.num_clips} x {case.num_frames}, {case.height}x{case.width} to {size}"
         std = float(np.mean(case.augmentation.std))
         for way, (seconds, out) in scores.items():
-            difference = f"{float((out.cpu() - ours).abs().mean()) * std:.1e}" if out is not ours else ""
+            difference = f"{float((out.cpu() - ours).abs().mean()) * std:.1e}"
+            if out is ours or way == KORNIA:  # which draws by itself
+                difference = ""
             lines.append(
                 f"| `{case.name}` | {what} | {way} | {num_frames / seconds:.0f} "
                 f"| {seconds / ours_sec:.1f} | {difference} |"
@@ -168,6 +179,39 @@ def report(cases: list[Case], rounds: int) -> str:
         )
         print("\n".join(lines[-len(scores) :]), traffic[-1], sep="\n", flush=True)
     return "\n".join([*lines, "", *traffic])
+
+
+def find_missing(case: Case) -> dict[str, str]:
+    """Return the ways that do not run here, and why; a peer may fail in any way."""
+    try:
+        frames = make_pictures((case.num_clips, 1, case.height, case.width, 3))
+        augment_with_kornia(case, frames, RowGenerator(range(case.num_clips)))
+    except Exception as error:
+        return {KORNIA: f"{type(error).__name__}: {str(error).strip().splitlines()[0][:150]}"}
+    return {}
+
+
+def note_rows(
+    case: Case, seconds: dict[str, float], missing: dict[str, str], run: Callable[[], object]
+) -> None:
+    """Hand over every way against ours, a GPU's too."""
+    num_frames, bound = case.num_clips * case.num_frames, rows.name_largest(rows.profile_kernels(run))
+    for way in (*WAYS, *(name for name in seconds if name not in WAYS)):
+        if way == "unreel":
+            continue
+        peer, _, kind = way.partition(", ")
+        is_ours = peer == "unreel"
+        rows.note(
+            rows.Row(
+                f"views, `{case.name}`" + (f", {kind}" if is_ours else ""),
+                "frames/s" if is_ours else "frames per CPU-second",
+                num_frames / seconds[way if is_ours else "unreel"],
+                peer="unreel, CPU" if is_ours else f"{rows.name_package(PACKAGES[peer], peer)}, {kind}",
+                theirs=num_frames / seconds.get("unreel" if is_ours else way, float("nan")),
+                bound=f"ours computes in float32, OpenCV in bytes; {bound}" if peer == "OpenCV" else bound,
+                missing=missing.get(way, ""),
+            )
+        )
 
 
 def make_pictures(shape: tuple[int, ...]) -> Tensor:
@@ -185,6 +229,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a quarter of the frames: seconds")
     parser.add_argument("--rounds", type=int, default=4, help="the best of so many counts")
     parser.add_argument("--write", type=Path, help="also write the report to this Markdown file")
+    rows.add_option(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -197,6 +242,7 @@ def main() -> None:
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text + "\n", encoding="utf-8")
+    rows.save(arguments.rows_to)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def main() -> None:
     do("search", Catalog.load(catalog).select("test").video(0).path, "--index", index, "--top-k", 5)
     do("report", out / "run", "--results", *sorted(out.glob("*.json")), "--out", out / "report.html")
 
-    print_table("\nNearest video right (recall@1, %)", ["features", *TARGETS], rows)
+    print_table("Nearest video right (recall@1, %)", ["features", *TARGETS], rows)
     stages = {stage: format_duration(seconds) for stage, seconds in times.items()}
     print_summary(f"Done in {format_duration(sum(times.values()))}", stages, next_steps=NEXT_STEPS)
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from unreel.data import loader
 from unreel.data.batch import UnreadableBatch, VideoBatch
 from unreel.data.catalog import Catalog
 from unreel.data.clips import FramePerPart, RandomClips
@@ -20,6 +21,7 @@ from unreel.data.loader import (
 )
 from unreel.errors import CatalogError, VideoError
 from unreel.machine import count_cores
+from unreel.seeding import build_generator
 
 CLIPS = RandomClips(count=2, num_frames=4, frame_stride=2)
 CONFIG = DataConfig(height=12, width=16)
@@ -334,3 +336,18 @@ def test_a_corpus_without_labels_is_refused_where_labels_are_needed(corpus: Path
     config = DataConfig(catalog=strip_labels(corpus, tmp_path / "c.parquet", set(range(12))), split="")
     with pytest.raises(CatalogError, match=r"none of the 12 videos has a label .*--labels from-folders"):
         select_videos(config, needs_labels=True)
+
+
+def test_the_order_of_an_epoch_takes_four_bytes_per_video() -> None:
+    """In every worker; and it is the one that numbers of eight bytes had."""
+    order = loader._epoch_order(3, 5, 1000)
+    assert order.nbytes == 4000
+    assert order.tolist() == build_generator(3, "order", 5).permutation(1000).tolist()
+
+
+def test_a_catalog_of_which_nothing_is_left_out_is_not_copied(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Catalog, "take")
+    catalog, left_out = select_videos(DataConfig(catalog=corpus, split=""))
+    assert (len(catalog), left_out) == (12, [])

@@ -147,3 +147,26 @@ def test_removing_touches_nothing_else_in_the_folder(tmp_path: Path) -> None:
     parts.remove()
     assert [path.name for path in tmp_path.iterdir()] == [parts.folder.name]
     assert [path.name for path in parts.folder.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_size_of_a_part_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adding up all that waits at every part takes hours where there are many."""
+    asked: list[int] = []
+
+    class Part:
+        @property
+        def nbytes(self) -> int:
+            asked.append(1)
+            return 1
+
+        def replace_schema_metadata(self, metadata: None) -> "Part":
+            return self
+
+        def combine_chunks(self) -> "Part":
+            return self
+
+    monkeypatch.setattr(module, "_BYTES_PER_GROUP", 10)
+    monkeypatch.setattr(module.pa, "concat_tables", lambda waiting: waiting[0])
+    assert len(list(module._regroup(Part() for _ in range(25)))) == 3
+    assert len(asked) == 25

@@ -109,6 +109,15 @@ def test_averaging_gives_one_row_per_video_in_order_of_appearance() -> None:
     assert videos.column("clip_index").tolist() == [0, 0]
 
 
+def test_averages_name_what_the_first_row_of_a_video_names() -> None:
+    names = ["z", "y", "z", "y", "x"]
+    averaged = build_vectors(np.eye(5), names, labels=list("abcde")).average_per_video()
+    assert averaged.video_ids.tolist() == ["z", "y", "x"]
+    assert averaged.column("label").tolist() == ["a", "b", "e"]
+    assert averaged.column("path").tolist() == ["z.mp4", "y.mp4", "x.mp4"]
+    assert len(averaged.take(np.array([], dtype=np.int64)).average_per_video()) == 0
+
+
 @given(st.lists(st.sampled_from("zyxwv"), min_size=1, max_size=20))
 def test_averages_equal_a_plain_loop_however_rows_are_mixed(videos: list[str]) -> None:
     vectors = np.random.default_rng(len(videos)).normal(size=(len(videos), 3))

@@ -174,3 +174,29 @@ def test_a_catalog_brings_lengths_stamps_and_the_folder_of_the_files(corpus: Pat
     moved = Catalog(catalog.table, tmp_path)
     index_features(tmp_path / "w.index", table, catalog=moved)
     assert IndexStore.open(tmp_path / "w.index").info.root == str(tmp_path)
+
+
+def test_videos_that_are_there_are_compared_many_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening an index for each takes ten times as long as putting all of them in."""
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    table = build_vectors(rows, [f"v{row:03}" for row in range(300)])
+    index_features(tmp_path / "v.index", table)
+    opened: list[IndexStore] = []
+    read = IndexStore.read
+    monkeypatch.setattr(IndexStore, "read", lambda store: (opened.append(store), read(store))[1])
+    told: list[tuple[int, int, str]] = []
+    summary = index_features(tmp_path / "v.index", table, progress=lambda *step: told.append(step))
+    assert (summary.kept, len(opened)) == (300, 3)
+    assert told == [(300, 300, "")]
+    monkeypatch.setattr(module, "_BYTES_PER_TRANSACTION", 100 * table.vectors.nbytes // 300)
+    told.clear()
+    index_features(tmp_path / "v.index", table, progress=lambda *step: told.append(step))
+    assert told == [(100, 300, ""), (200, 300, ""), (300, 300, "")]
+
+
+def test_of_one_group_some_are_kept_some_replaced_and_some_added(path: Path) -> None:
+    table = build_vectors([[1, 0], [0, 1], [2, 3], [4, 4]], ["a", "a", "b", "c"], splits=[""] * 4)
+    summary = index_features(path, table)
+    assert (summary.kept, summary.replaced, summary.added) == (1, 1, 1)

@@ -11,6 +11,7 @@ from tests.search.small_indexes import build_store, build_video
 from unreel.errors import SearchError
 from unreel.search import index_reader
 from unreel.search.filters import Filter
+from unreel.search.index_reader import IndexReader
 from unreel.search.index_rows import IndexedClip, IndexedVideo, RejectedVideo
 from unreel.search.index_schema import UNITS
 from unreel.search.index_store import IndexStore
@@ -236,3 +237,39 @@ def test_any_text_is_an_id_a_path_and_a_label(tmp_path: Path, name: str) -> None
 def test_what_is_no_text_is_refused_by_name(store: IndexStore) -> None:
     with store.read() as reader, pytest.raises(SearchError, match=r"texts in UTF-8, and 'x\\udcff' is none"):
         reader.video("x\udcff")
+
+
+def test_paths_come_in_their_order_one_after_the_other(store: IndexStore) -> None:
+    with store.read() as reader, closing(reader.iterate_paths()) as paths:
+        assert next(paths) == (3, "b", "b.mp4")
+        assert list(paths) == [(1, "c", "c.mp4"), (2, "a", "z/a.mp4")]
+
+
+def test_what_a_page_asks_of_all_videos_is_read_once_in_every_state(
+    changing: IndexStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    find = IndexReader._all
+    monkeypatch.setattr(
+        IndexReader,
+        "_all",
+        lambda reader, statement, *values: (asked.append(statement), find(reader, statement, *values))[1],
+    )
+
+    def look(store: IndexStore) -> tuple[dict[str, int], float, float, int]:
+        asked.clear()
+        with store.read() as reader:
+            found = reader.count_values("label"), reader.longest_sec(), reader.total_sec()
+        return (*found, sum("FROM videos" in statement for statement in asked))
+
+    assert look(changing) == ({"dive": 1, "run": 2}, 9.0, 14.0, 3)
+    assert look(changing) == ({"dive": 1, "run": 2}, 9.0, 14.0, 0)
+    changing.remove(["c"])
+    assert look(changing) == ({"dive": 1, "run": 1}, 3.5, 5.0, 3)
+    other = build_store(tmp_path / "w.index", VIDEOS[:1])
+    assert look(other) == ({"run": 1}, 9.0, 9.0, 3)
+    assert look(changing)[-1] == 0
+    for number in range(3):
+        look(build_store(tmp_path / f"{number}.index", VIDEOS[:1]))
+    assert look(changing)[-1] == 3
+    assert len(index_reader._ANSWERS) == index_reader._KEPT_ANSWERS

@@ -13,6 +13,7 @@ import pytest
 
 from tests.search.small_indexes import build_store, build_video
 from unreel.search.filters import Filter
+from unreel.search.index_reader import IndexReader
 from unreel.search.index_store import IndexStore
 from unreel.search.video_index import VideoIndex
 
@@ -153,3 +154,18 @@ def test_processes_read_while_one_writes(tmp_path: Path) -> None:
     with store.read() as found:
         assert found.stamps().keys() == expected_ids(5 * ROUNDS)
     assert not Path(f"{store.path}-wal").exists()
+
+
+def test_looking_for_videos_in_another_folder_ends_with_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not hold them all in memory."""
+    store = build_store(tmp_path / "v.index", [build_video(name, [[1, 2]]) for name in "abcd"])
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "b.mp4").touch()
+    looked_at: list[str] = []
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: (looked_at.append(path.name), is_file(path))[1])
+    monkeypatch.delattr(IndexReader, "find_videos")
+    store.set_root(tmp_path / "moved")
+    assert [name for name in looked_at if name != "v.index"] == ["a.mp4", "b.mp4"]

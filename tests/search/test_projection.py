@@ -1,4 +1,5 @@
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.features.tiny import build_vectors
 from unreel.runs import read_json
 from unreel.search import projection
 from unreel.search.index_info import IndexInfo
+from unreel.search.index_reader import IndexReader
 from unreel.search.index_rows import split_by_video
 from unreel.search.index_store import IndexStore
 from unreel.search.projection import Projection, choose_evenly, project_file, project_index, project_vectors
@@ -145,3 +147,19 @@ def test_the_job_writes_plain_json(tmp_path: Path) -> None:
     job = {"index": str(tmp_path / "videos.index"), "method": "pca", "out": str(tmp_path / "map.json")}
     assert project_file(json.loads(json.dumps(job))) == {"shown": 3}
     assert len(read_json(tmp_path / "map.json")["points"]) == 3
+
+
+def test_only_the_videos_on_the_map_are_read_and_they_are_those_chosen_by_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "MAX_POINTS", 4)
+    built: list[str] = []
+    build = IndexReader._build_video
+    monkeypatch.setattr(
+        IndexReader, "_build_video", lambda reader, row: (built.append(row[1]), build(reader, row))[1]
+    )
+    with build_index(tmp_path / "videos.index", 9).read() as reader:
+        found = [point["id"] for point in project_index(reader, "pca")["points"]]
+    names = [f"v{row}" for row in range(9)]
+    assert found == sorted(sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))[:4])
+    assert sorted(built) == found

@@ -141,7 +141,7 @@ def select_videos(config: DataConfig, *, needs_labels: bool = False) -> tuple[Ca
             f"{config.catalog}: none of the {len(catalog)} videos has data.min_frames = {config.min_frames} "
             f"frames; the longest has {frames.max(initial=0)}"
         )
-    return catalog.take(np.flatnonzero(is_long)), left_out
+    return catalog if is_long.all() else catalog.take(np.flatnonzero(is_long)), left_out
 
 
 def _keep_labelled(catalog: Catalog, config: DataConfig) -> tuple[Catalog, list[Rejection]]:
@@ -242,7 +242,7 @@ class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
                 return UnreadableBatch(reason, tuple(rejections))
         return collate_videos(videos, rejections)
 
-    def _candidates(self, members: NDArray[np.int64], slot: int, batch: int) -> Iterator[int]:
+    def _candidates(self, members: NDArray[np.int32], slot: int, batch: int) -> Iterator[int]:
         """Yield the slot's video, then its substitutes.
 
         Every slot has substitutes of its own, so that processes need not agree. When they are used up, in a
@@ -259,8 +259,8 @@ class TrainingBatches(Dataset[VideoBatch | UnreadableBatch]):
 
 
 @lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, num_videos: int) -> NDArray[np.int64]:
-    return build_generator(seed, "order", epoch).permutation(num_videos)
+def _epoch_order(seed: int, epoch: int, num_videos: int) -> NDArray[np.int32]:  # small: each worker has one
+    return build_generator(seed, "order", epoch).permutation(np.arange(num_videos, dtype=np.int32))
 
 
 def build_decoder(config: DataConfig) -> ClipDecoder:

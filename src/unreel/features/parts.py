@@ -120,10 +120,12 @@ class PartFiles:
 def _regroup(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Join small tables into larger ones, so that readers of the file have few groups of rows to open."""
     waiting: list[pa.Table] = []
+    num_bytes = 0
     for table in tables:
         waiting.append(table.replace_schema_metadata(None))
-        if sum(item.nbytes for item in waiting) >= _BYTES_PER_GROUP:
+        num_bytes += table.nbytes
+        if num_bytes >= _BYTES_PER_GROUP:
             yield pa.concat_tables(waiting).combine_chunks()
-            waiting = []
+            waiting, num_bytes = [], 0
     if waiting:
         yield pa.concat_tables(waiting).combine_chunks()

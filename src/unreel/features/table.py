@@ -166,13 +166,14 @@ class FeatureTable:
             FeaturesError: the table has no such split.
         """
         kept = self.rows_of(split)
-        _, first, video_G = np.unique(self.video_ids[kept], return_index=True, return_inverse=True)
-        # Number the videos by first appearance instead of by id, and bring their rows together.
-        rank = np.argsort(np.argsort(first))
-        by_video = np.argsort(rank[video_G], kind="stable")
-        starts = np.searchsorted(rank[video_G][by_video], np.arange(len(first)))
+        # Arrow numbers the videos by first appearance; sorting a million ids takes ten times as long.
+        ids = self._columns["video_id"].take(pa.array(kept)).combine_chunks()
+        video_G = ids.dictionary_encode().indices.to_numpy()
+        by_video = np.argsort(video_G, kind="stable")
+        starts = np.flatnonzero(np.diff(video_G[by_video], prepend=-1))
         order = kept[by_video]
-        columns = {name: self.column(name)[kept[np.sort(first)]] for name in COLUMNS.names}
+        firsts = self._columns.take(pa.array(order[starts]))
+        columns = {name: firsts[name].to_numpy() for name in COLUMNS.names}
         columns["start_sec"] = np.minimum.reduceat(self.column("start_sec")[order], starts)
         columns["end_sec"] = np.maximum.reduceat(self.column("end_sec")[order], starts)
         return FeatureTable.from_columns(self.info, self._average(order, starts), **columns)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ from unreel.data.catalog import Catalog
 from unreel.features.table import FeatureTable
 from unreel.progress import Progress, ignore_progress
 from unreel.search.index_info import IndexInfo
+from unreel.search.index_reader import IndexReader
 from unreel.search.index_rows import NewVideo, split_by_video
 from unreel.search.index_store import IndexStore
 from unreel.search.indexing import IndexSummary, open_index
 
-_VIDEOS_PER_TRANSACTION = 256
+_VIDEOS_PER_TRANSACTION = 4096
+_BYTES_PER_TRANSACTION = 2**26
+"""Each step writes a good part of the index of ids again, so that small ones take four times as long."""
 _File = tuple[float, int, int]
 """Seconds, size in bytes and time of writing."""
 
@@ -54,19 +58,18 @@ def index_features(
     files = {} if catalog is None else _read_files(catalog)
     total = len(set(table.video_ids))
     wanted: dict[str, tuple[str, str, str]] = {}
-    changed: list[NewVideo] = []
     counts = dict.fromkeys(("kept", "added", "replaced"), 0)
-    for number, given in enumerate(split_by_video(table), start=1):
-        wanted[given.id] = (given.label, given.split, given.group)
-        video = _complete(given, files)
-        state = "added" if video.id not in known else "kept" if _has_vectors(store, video) else "replaced"
-        counts[state] += 1
-        if state != "kept":
-            changed.append(video)
-        if len(changed) == _VIDEOS_PER_TRANSACTION or (changed and number == total):
+    stream = split_by_video(table)
+    fitting = _BYTES_PER_TRANSACTION * total // max(1, table.vectors.nbytes)
+    size = min(_VIDEOS_PER_TRANSACTION, max(1, fitting))
+    while group := [_complete(video, files) for video in islice(stream, size)]:
+        states = _compare(store, group, known)
+        if changed := [video for video in group if states[video.id] != "kept"]:
             store.add(changed)
-            changed.clear()
-            progress(number, total, "")
+        for video in group:
+            wanted[video.id] = (video.label, video.split, video.group)
+            counts[states[video.id]] += 1
+        progress(len(wanted), total, "")
     removed = store.remove(known - wanted.keys()) if is_pruned and known - wanted.keys() else 0
     store.set_files({video_id: file for video_id, file in files.items() if video_id in wanted})
     relabelled = store.update_metadata((video_id, *texts) for video_id, texts in wanted.items())
@@ -96,13 +99,21 @@ def _complete(video: NewVideo, files: Mapping[str, _File]) -> NewVideo:
     return dataclasses.replace(video, seconds=seconds, num_bytes=num_bytes, mtime_ns=mtime_ns)
 
 
-def _has_vectors(store: IndexStore, video: NewVideo) -> bool:
+def _compare(store: IndexStore, videos: Sequence[NewVideo], known: Container[str]) -> dict[str, str]:
+    """Say of each video whether it is to be added or replaced, or is kept; opening the index costs, too."""
+    states = {video.id: "replaced" if video.id in known else "added" for video in videos}
+    if "replaced" in states.values():
+        with store.read() as reader:
+            states |= {video.id: "kept" for video in videos if _has_vectors(reader, video)}
+    return states
+
+
+def _has_vectors(reader: IndexReader, video: NewVideo) -> bool:
     """Say whether a video of the index has these very vectors at these very times."""
-    with store.read() as reader:
-        clips = reader.clips(video.id)
-        order = np.argsort(video.start_sec_N, kind="stable")
-        places = [(clip.start_sec, clip.end_sec) for clip in clips]
-        if places != list(zip(video.start_sec_N[order], video.end_sec_N[order], strict=True)):
-            return False
-        vectors = reader.vectors("clip", [clip.key for clip in clips])
-        return bool(np.array_equal(vectors, video.vectors_ND[order]))
+    clips = reader.clips(video.id)
+    order = np.argsort(video.start_sec_N, kind="stable")
+    places = [(clip.start_sec, clip.end_sec) for clip in clips]
+    if places != list(zip(video.start_sec_N[order], video.end_sec_N[order], strict=True)):
+        return False
+    vectors = reader.vectors("clip", [clip.key for clip in clips])
+    return bool(np.array_equal(vectors, video.vectors_ND[order]))

@@ -1,7 +1,9 @@
 """Questions to an index, all answered from one moment of it."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ _VIDEO_COLUMNS = "videos.key, id, path, seconds, label, split, group_name, num_b
 _COLUMNS_WITH_COUNTS = {"label": "label", "split": "split", "group": "group_name"}
 _MAX_VALUES = 10_000
 """Values in one statement; SQLite takes 32,766."""
+_KEPT_ANSWERS = 8
+_ANSWERS: OrderedDict[tuple[str, str, str], list[Any]] = OrderedDict()
+"""What was asked of all videos, by the state of the index: a page asks it every time, a million are slow."""
+_LOCK = threading.Lock()
 
 
 class IndexReader:
@@ -106,6 +112,10 @@ class IndexReader:
         )
         return [IndexedClip(*row) for row in rows]
 
+    def iterate_paths(self) -> Generator[tuple[int, str, str], None, None]:
+        """Yield key, id and path of every video, in the order of the paths, without keeping them."""
+        yield from self._connection.execute("SELECT key, id, path FROM videos ORDER BY path, key")
+
     def find_videos(
         self,
         wanted: Filter = NO_FILTER,
@@ -141,15 +151,15 @@ class IndexReader:
             column: ``label``, ``split`` or ``group``.
         """
         name = _COLUMNS_WITH_COUNTS[column]
-        return dict(self._all(f"SELECT {name}, COUNT(*) FROM videos GROUP BY {name} ORDER BY {name}"))
+        return dict(self._once(f"SELECT {name}, COUNT(*) FROM videos GROUP BY {name} ORDER BY {name}"))
 
     def longest_sec(self) -> float:
         """Return the length of the longest video, 0 without any."""
-        return float(self._all("SELECT COALESCE(MAX(seconds), 0) FROM videos")[0][0])
+        return float(self._once("SELECT COALESCE(MAX(seconds), 0) FROM videos")[0][0])
 
     def total_sec(self) -> float:
         """Return the length of all videos together."""
-        return float(self._all("SELECT TOTAL(seconds) FROM videos")[0][0])
+        return float(self._once("SELECT TOTAL(seconds) FROM videos")[0][0])
 
     def select_keys(self, unit: Unit, wanted: Filter) -> NDArray[np.int64]:
         """Return the keys whose videos pass a filter, ascending."""
@@ -232,6 +242,20 @@ class IndexReader:
             return self._connection.execute(statement, values).fetchall()
         except UnicodeEncodeError as error:
             raise SearchError(f"{self._path} holds texts in UTF-8, and {error.object!r} is none") from error
+
+    def _once(self, statement: str) -> list[Any]:
+        """Return what a statement about all videos finds; asked again, it is not read again."""
+        state = (self.identity, self.token, statement)
+        with _LOCK:
+            known = _ANSWERS.get(state)
+        if known is not None:
+            return known
+        found = self._all(statement)
+        with _LOCK:
+            _ANSWERS[state] = found
+            while len(_ANSWERS) > _KEPT_ANSWERS:
+                _ANSWERS.popitem(last=False)
+        return found
 
     def _number(self, statement: str, *values: object) -> int:
         return int(self._all(statement, *values)[0][0])

@@ -178,6 +178,8 @@ def transaction(path: Path, identity: str = "") -> Iterator[sqlite3.Connection]:
         SearchError: the file cannot be opened or written, or is another index.
     """
     with _open(path) as connection:
+        # Ids come in any order: with SQLite's own 2 MB, pages of their index are written again and again.
+        connection.execute("PRAGMA cache_size = -65536")
         connection.execute("BEGIN IMMEDIATE")
         try:
             _check_identity(connection, path, identity)

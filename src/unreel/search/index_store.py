@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -112,7 +113,7 @@ class IndexStore:
             "WHERE id = ?1 AND (label <> ?2 OR split <> ?3 OR group_name <> ?4)"
         )
         with self._change() as connection:
-            return connection.executemany(statement, list(rows)).rowcount
+            return connection.executemany(statement, rows).rowcount
 
     def set_files(self, files: Mapping[str, tuple[float, int | None, int | None]]) -> None:
         """Note length in seconds, size and time of writing of videos' files, by id, in one step."""
@@ -121,7 +122,7 @@ class IndexStore:
             "WHERE id = ?1 AND (seconds <> ?2 OR num_bytes IS NOT ?3 OR mtime_ns IS NOT ?4)"
         )
         with self._change() as connection:
-            connection.executemany(statement, [(video_id, *file) for video_id, file in files.items()])
+            connection.executemany(statement, ((video_id, *file) for video_id, file in files.items()))
 
     def set_encoder_folder(self, folder: str) -> None:
         """Note where the encoder is now."""
@@ -133,13 +134,14 @@ class IndexStore:
         Raises:
             SearchError: the folder does not hold a single one of them, or the file cannot be written.
         """
-        with self.read() as reader:
-            videos = reader.find_videos()
-        if videos and not any((root / video.path).is_file() for video in videos):
-            raise SearchError(
-                f"{root} holds none of the {len(videos)} videos of {self.path}, such as {videos[0].path}; "
-                f"give the folder that took the place of {self.info.root}"
-            )
+        with self.read() as reader, closing(reader.iterate_paths()) as names:
+            paths = (path for _, _, path in names)
+            first = next(paths, None)
+            if first is not None and not any((root / path).is_file() for path in chain([first], paths)):
+                raise SearchError(
+                    f"{root} holds none of the {reader.count_keys('video')} videos of {self.path}, such as "
+                    f"{first}; give the folder that took the place of {self.info.root}"
+                )
         self._set_info(replace(self.info, root=str(root.absolute())))
 
     def _set_info(self, info: IndexInfo) -> None:

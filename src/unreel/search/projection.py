@@ -1,7 +1,9 @@
 """The videos of an index on a plane: alike videos lie close together."""
 
+import heapq
 import zlib
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -101,11 +103,19 @@ def project_index(reader: IndexReader, method: Projection) -> dict[str, Any]:
         ``generation`` of the index, ``total``, and ``points``: id, x, y, label and path of each video shown.
     """
     total = reader.count_keys("video")
-    videos = reader.find_videos()
-    chosen = [videos[row] for row in choose_evenly([video.id for video in videos], MAX_POINTS)]
+    keys = array("q")  # a million videos as objects would take a gigabyte
+
+    def list_ids() -> Iterator[str]:
+        for key, video_id, _ in reader.iterate_paths():
+            keys.append(key)
+            yield video_id
+
+    chosen_keys = [keys[row] for row in choose_evenly(list_ids(), MAX_POINTS)]
+    places = reader.locate("video", chosen_keys)
+    chosen = [places[key][0] for key in chosen_keys]
     points_G2 = np.empty((0, 2))
     if chosen:
-        points_G2 = project_vectors(reader.vectors("video", [video.key for video in chosen]), method)
+        points_G2 = project_vectors(reader.vectors("video", chosen_keys), method)
     points = [
         {"id": video.id, "x": round(x, 5), "y": round(y, 5), "label": video.label, "path": video.path}
         for video, (x, y) in zip(chosen, points_G2.tolist(), strict=True)
@@ -113,15 +123,13 @@ def project_index(reader: IndexReader, method: Projection) -> dict[str, Any]:
     return {"generation": reader.generation, "method": method, "total": total, "points": points}
 
 
-def choose_evenly(ids: list[str], count: int) -> list[int]:
+def choose_evenly(ids: Iterable[str], count: int) -> list[int]:
     """Return the rows of at most ``count`` ids, ascending; which ones follows from the ids alone.
 
     A video that is added or removed changes little of the choice, so that a map stays recognisable.
     """
-    if len(ids) <= count:
-        return list(range(len(ids)))
-    order = sorted(range(len(ids)), key=lambda row: (zlib.crc32(ids[row].encode("utf-8")), ids[row]))
-    return sorted(order[:count])
+    ranks = ((zlib.crc32(video_id.encode("utf-8")), video_id, row) for row, video_id in enumerate(ids))
+    return sorted(row for _, _, row in heapq.nsmallest(count, ranks))
 
 
 def project_file(job: Mapping[str, Any]) -> dict[str, Any]:
