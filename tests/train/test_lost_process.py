@@ -46,12 +46,13 @@ def die_after_step(step: int, end: str) -> None:
     MoCo.after_step = after_step_and_die
 
 
-@pytest.mark.parametrize("end", ["killed", pytest.param("failed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["killed", "failed"])
 def test_the_others_stop_within_a_minute_and_say_why(corpus: Path, tmp_path: Path, end: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     run = tmp_path / "run"
     processes = [
         context.Process(target=train_as, args=(rank, port, corpus, run, end)) for rank in range(WORLD_SIZE)
