@@ -125,9 +125,15 @@ def list_pages(visitor: Visitor) -> list[str]:
 
 
 def find_late_hit(visitor: Visitor) -> WebElement:
-    """Return a player of a hit that starts later than its video."""
-    players = visitor.all("#results .player")
-    return next(player for player in players if float(str(player.get_attribute("data-start"))) > 0.5)
+    """Return a player of a hit that starts later than its video, once there is one."""
+
+    def find() -> WebElement | None:
+        players = visitor.all("#results .player")
+        late = [player for player in players if float(str(player.get_attribute("data-start"))) > 0.5]
+        return late[0] if late else None
+
+    player: WebElement = visitor.wait(find)
+    return player
 
 
 def is_playing(visitor: Visitor, player: WebElement) -> bool:
