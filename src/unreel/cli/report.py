@@ -33,7 +33,8 @@ def main(argv: list[str]) -> None:
         description=__doc__ or "",
         kind="figure",
         members=FIGURES,
-        example="unreel report attention --run runs/cacl --catalog catalog.parquet --out attention.png",
+        example="unreel report runs/cacl runs/ccl --out report.html\n"
+        "  unreel report attention --run runs/cacl --catalog catalog.parquet --out attention.png",
     ).run(argv)
 
 
